@@ -1,0 +1,264 @@
+package ikev2
+
+import (
+	"net/netip"
+	"time"
+
+	"racoon2/ikev2/message"
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
+	"racoon2/kernel/trace"
+)
+
+// ---- settings: filled by agent from the configuration, immutable ----
+
+// Settings is everything that an Engine is configured with.
+type Settings struct {
+	// Remotes in the configuration's order: the first that matches wins.
+	Remotes []*Remote
+	// CookieThreshold is the count of half-open IKE SAs (all shards) from which
+	// on IKE_SA_INIT requests must bring a cookie (RFC 7296 §2.6).
+	CookieThreshold int
+	// MaxHalfOpen bounds half-open IKE SAs as responder; requests above it are dropped.
+	MaxHalfOpen int
+}
+
+// Remote is one peer, or the pattern of several.
+type Remote struct {
+	Name    string // index of the remote in racoon2.conf
+	Where   string // file:line of the remote, for explanations
+	Passive bool   // never initiate
+
+	Peers   []netip.AddrPort // addresses to initiate to, in turn; port 0 is 500
+	AnyPeer bool             // accepts requests from any address (IP_ANY, IP_RW)
+
+	MyID     Identity
+	PeerIDs  []Identity // accepted; empty accepts any when VerifyID is off
+	VerifyID bool
+	SendIDr  bool // send_peers_id
+
+	SharedKey []byte // pre-shared key; a secret
+
+	Proposals []IKEProposal // in order of preference
+
+	NATTraversal   bool
+	CookieRequired bool
+	NonceSize      int // octets, 16–256
+
+	Retry        Retransmission
+	Lifetime     time.Duration // of the IKE SA; 0 is unlimited
+	SetupTimeout time.Duration // kmp_sa_nego_time_limit
+	Grace        time.Duration // kmp_sa_grace_period: delete an IKE SA without child after it; 0 never
+	DPDDelay     time.Duration // liveness check after this silence; 0 never
+
+	Children []*Child
+}
+
+// Identity is an IKE identity (RFC 7296 §3.5).
+type Identity struct {
+	Type message.IDType
+	Data []byte
+}
+
+// IKEProposal is what one IKE proposal offers or accepts: any combination of its members.
+type IKEProposal struct {
+	Encr  []Encryption
+	PRF   []transform.PRF
+	Integ []transform.INTEG // empty for AEADs
+	KE    []transform.KE
+}
+
+// Encryption is an encryption transform with its key length in bits (0: fixed by the algorithm).
+type Encryption struct {
+	ID      transform.ENCR
+	KeyBits uint16
+}
+
+// ChildProposal is the same for a child SA.
+type ChildProposal struct {
+	Protocol kernel.Protocol // ESP
+	Encr     []Encryption
+	Integ    []transform.INTEG
+	KE       []transform.KE // with need_pfs, in CREATE_CHILD_SA; empty: none
+	SN       []transform.SN
+}
+
+// Retransmission is the schedule of RFC 7296 §2.1.
+type Retransmission struct {
+	First  time.Duration // interval_to_send; doubles up to 64 times itself
+	Tries  int           // max_retry_to_send, retransmissions after the first sending
+	Copies int           // times_per_send
+}
+
+// Child is one pair of selectors that may become child SAs.
+type Child struct {
+	Name    string // index of the outbound selector
+	Inbound string // index of the inbound selector
+	Where   string
+
+	// Outbound is the traffic from this host's side (Src) to the peer's (Dst).
+	// An unspecified Dst prefix of the right family with Dynamic set is filled in from the peer.
+	Outbound []kernel.Selector
+	Mode     kernel.Mode
+	Level    kernel.Level
+	ReqID    uint32
+
+	MyEnd, PeerEnd netip.Addr // tunnel end points; zero: the IKE SA's addresses
+
+	Proposals []ChildProposal
+	Lifetime  kernel.Lifetime // hard; the soft limit is jittered below it
+	Replay    uint32
+}
+
+// ---- inputs ----
+
+// Input is one thing that happened.
+type Input interface{ input() }
+
+// The inputs.
+type (
+	// Datagram is an IKE message that arrived; the non-ESP marker is already removed.
+	Datagram struct {
+		Local, Remote netip.AddrPort
+		Data          []byte // the engine's from now on
+	}
+	// Timeout says that Deadline has passed.
+	Timeout struct{}
+	// KernelResult answers a kernel request of this engine.
+	KernelResult struct{ Result kernel.Result }
+	// KernelEvent is an event that concerns SAs of this engine (Expire, Mapping, Deleted, Flushed).
+	KernelEvent struct{ Event kernel.Event }
+	// JobDone brings the result of a Job.
+	JobDone struct {
+		Serial uint64
+		Value  any
+		Err    error
+	}
+	// Initiate asks for a child SA; the IKE SA is made when there is none.
+	Initiate struct {
+		Remote string
+		Child  string           // name of the outbound selector
+		Packet *kernel.Selector // the packet that asked (RFC 7296 §2.9); nil without one
+	}
+	// Terminate deletes SAs, telling the peer.
+	Terminate struct {
+		IKE    uint64     // serial of an IKE SA; 0 is all of Remote's
+		Remote string     // "" is all
+		Child  kernel.SPI // inbound SPI of one child; 0 is the IKE SA itself
+		Reason string     // for the log
+	}
+	// Reconfigure replaces the settings. IKE SAs whose remote is unchanged stay untouched;
+	// those of removed or changed remotes are deleted.
+	Reconfigure struct{ Settings *Settings }
+	// Shutdown deletes all SAs, telling the peers; the engine is done when Idle.
+	Shutdown struct{}
+)
+
+func (Datagram) input()     {}
+func (Timeout) input()      {}
+func (KernelResult) input() {}
+func (KernelEvent) input()  {}
+func (JobDone) input()      {}
+func (Initiate) input()     {}
+func (Terminate) input()    {}
+func (Reconfigure) input()  {}
+func (Shutdown) input()     {}
+
+// ---- effects ----
+
+// Outbox takes the effects of one input, in order. The driver empties it.
+type Outbox struct {
+	Effects []Effect
+}
+
+// Effect is one thing to be done.
+type Effect interface{ effect() }
+
+// The effects.
+type (
+	// Send is a datagram to send from Local; the driver adds the non-ESP marker
+	// where the local port is the NAT traversal port.
+	Send struct {
+		Local, Remote netip.AddrPort
+		Data          []byte
+	}
+	// KernelRequest is an operation for the kernel.
+	KernelRequest struct{ Request kernel.Request }
+	// Job is work for the pool; its result comes back as JobDone with the same Serial.
+	// Run touches nothing of the engine's.
+	Job struct {
+		Serial uint64
+		Name   string
+		Run    func() (any, error)
+	}
+	// ChildUp tells the policy manager that a child stands.
+	ChildUp struct {
+		Remote, Child string
+		Info          ChildInfo
+	}
+	// ChildDown tells the policy manager that a child has gone.
+	ChildDown struct {
+		Remote, Child string
+		Reason        string
+	}
+	// InitiateFailed tells the policy manager that an Initiate came to nothing.
+	InitiateFailed struct {
+		Remote, Child string
+		Reason        string
+	}
+	// Trace is for the log and the counters.
+	Trace struct{ Event trace.Event }
+)
+
+func (Send) effect()           {}
+func (KernelRequest) effect()  {}
+func (Job) effect()            {}
+func (ChildUp) effect()        {}
+func (ChildDown) effect()      {}
+func (InitiateFailed) effect() {}
+func (Trace) effect()          {}
+
+// ---- status ----
+
+// IKEInfo describes one IKE SA.
+type IKEInfo struct {
+	Serial      uint64
+	Remote      string // index of the remote; "" while not known
+	State       string
+	Initiator   bool // original initiator
+	SPIi, SPIr  uint64
+	LocalAddr   netip.AddrPort
+	RemoteAddr  netip.AddrPort
+	LocalID     string
+	RemoteID    string
+	Encr        string // "ENCR_AES_GCM_16-128"
+	PRF         string
+	Integ       string
+	KE          string
+	NATLocal    bool // this host is behind a NAT
+	NATRemote   bool // the peer is
+	Established time.Time
+	Expires     time.Time
+	Children    []ChildInfo
+	LastHeard   time.Time
+}
+
+// ChildInfo describes one child SA pair.
+type ChildInfo struct {
+	Name        string // outbound selector
+	Protocol    kernel.Protocol
+	Mode        kernel.Mode
+	SPIIn       kernel.SPI
+	SPIOut      kernel.SPI
+	Local       netip.Addr // outer addresses
+	Remote      netip.Addr
+	ReqID       uint32
+	TSLocal     []message.TrafficSelector
+	TSRemote    []message.TrafficSelector
+	Encr        string
+	Integ       string
+	KE          string
+	Encap       bool
+	Established time.Time
+	Expires     time.Time
+}

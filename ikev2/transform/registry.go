@@ -1,0 +1,96 @@
+// Package transform holds the IANA registries of IKEv2 transforms and the
+// algorithms behind them: encryption, PRF, integrity, key exchange and sequence
+// numbers. It is a leaf: it imports nothing of racoon2, and config, kernel,
+// kink and ikev2 may all import it.
+package transform
+
+// Type is a transform type (RFC 7296 §3.3.2).
+type Type uint8
+
+// The transform types.
+const (
+	TypeENCR  Type = 1
+	TypePRF   Type = 2
+	TypeINTEG Type = 3
+	TypeKE    Type = 4
+	TypeSN    Type = 5 // sequence numbers (RFC 9827; ESN in RFC 7296)
+)
+
+// ENCR is an encryption transform identifier.
+type ENCR uint16
+
+// Encryption transforms (IANA "Transform Type 1").
+const (
+	ENCR_DES                ENCR = 2
+	ENCR_3DES               ENCR = 3
+	ENCR_NULL               ENCR = 11
+	ENCR_AES_CBC            ENCR = 12
+	ENCR_AES_CTR            ENCR = 13
+	ENCR_AES_CCM_8          ENCR = 14
+	ENCR_AES_CCM_12         ENCR = 15
+	ENCR_AES_CCM_16         ENCR = 16
+	ENCR_AES_GCM_8          ENCR = 18
+	ENCR_AES_GCM_12         ENCR = 19
+	ENCR_AES_GCM_16         ENCR = 20
+	ENCR_NULL_AUTH_AES_GMAC ENCR = 21
+	ENCR_CHACHA20_POLY1305  ENCR = 28
+)
+
+// PRF is a pseudorandom function identifier.
+type PRF uint16
+
+// Pseudorandom functions (IANA "Transform Type 2").
+const (
+	PRF_HMAC_MD5      PRF = 1
+	PRF_HMAC_SHA1     PRF = 2
+	PRF_AES128_XCBC   PRF = 4
+	PRF_HMAC_SHA2_256 PRF = 5
+	PRF_HMAC_SHA2_384 PRF = 6
+	PRF_HMAC_SHA2_512 PRF = 7
+	PRF_AES128_CMAC   PRF = 8
+)
+
+// INTEG is an integrity transform identifier; AUTH_NONE is "none", as AEADs need.
+type INTEG uint16
+
+// Integrity algorithms (IANA "Transform Type 3").
+const (
+	AUTH_NONE              INTEG = 0
+	AUTH_HMAC_MD5_96       INTEG = 1
+	AUTH_HMAC_SHA1_96      INTEG = 2
+	AUTH_AES_XCBC_96       INTEG = 5
+	AUTH_AES_CMAC_96       INTEG = 8
+	AUTH_HMAC_SHA2_256_128 INTEG = 12
+	AUTH_HMAC_SHA2_384_192 INTEG = 13
+	AUTH_HMAC_SHA2_512_256 INTEG = 14
+)
+
+// KE is a key exchange method.
+type KE uint16
+
+// Key exchange methods (IANA "Transform Type 4").
+const (
+	KE_NONE       KE = 0
+	KE_MODP_768   KE = 1
+	KE_MODP_1024  KE = 2
+	KE_MODP_1536  KE = 5
+	KE_MODP_2048  KE = 14
+	KE_MODP_3072  KE = 15
+	KE_MODP_4096  KE = 16
+	KE_MODP_6144  KE = 17
+	KE_MODP_8192  KE = 18
+	KE_ECP_256    KE = 19
+	KE_ECP_384    KE = 20
+	KE_ECP_521    KE = 21
+	KE_CURVE25519 KE = 31
+	KE_CURVE448   KE = 32
+)
+
+// SN is a sequence number transform: 32-bit or extended (RFC 4303 §2.2.1).
+type SN uint16
+
+// Sequence number transforms (IANA "Transform Type 5").
+const (
+	SN_32BIT    SN = 0
+	SN_EXTENDED SN = 1
+)
