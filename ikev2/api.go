@@ -1,7 +1,9 @@
 package ikev2
 
 import (
+	"io"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"racoon2/ikev2/message"
@@ -14,6 +16,9 @@ import (
 
 // Settings is everything that an Engine is configured with.
 type Settings struct {
+	// IKEPort and NATPort are the local ports; NATPort 0 means that this host
+	// cannot traverse NATs (RFC 7296 §2.23).
+	IKEPort, NATPort uint16
 	// Remotes in the configuration's order: the first that matches wins.
 	Remotes []*Remote
 	// CookieThreshold is the count of half-open IKE SAs (all shards) from which
@@ -110,6 +115,31 @@ type Child struct {
 	Replay    uint32
 }
 
+// ---- making an engine ----
+
+// Config is what an Engine is made of.
+type Config struct {
+	Shard    uint8     // first octet of every IKE SPI that this shard allocates
+	Rand     io.Reader // nonces, SPIs, cookies, jitter
+	Shared   *Shared   // the same for all shards
+	Settings *Settings
+}
+
+// Shared is the little that all shards have in common.
+type Shared struct {
+	HalfOpen atomic.Int64 // IKE SAs as responder that are not yet authenticated
+}
+
+// The functions of the engine:
+//
+//	New(Config) *Engine
+//	(*Engine) Handle(now time.Time, in Input, out *Outbox)
+//	(*Engine) Deadline() (time.Time, bool)
+//	(*Engine) Idle() bool                // after Shutdown: no SA is left
+//	(*Engine) Status() []IKEInfo
+//	(*Engine) Counters() map[string]uint64  // by trace reason, and "half_open", "ike_sas", "child_sas"
+//	ShardOf(datagram []byte, remote netip.AddrPort, shards int) int
+
 // ---- inputs ----
 
 // Input is one thing that happened.
@@ -147,6 +177,12 @@ type (
 		Child  kernel.SPI // inbound SPI of one child; 0 is the IKE SA itself
 		Reason string     // for the log
 	}
+	// Routed answers Route.
+	Routed struct {
+		Serial uint64
+		Local  netip.Addr
+		Err    error
+	}
 	// Reconfigure replaces the settings. IKE SAs whose remote is unchanged stay untouched;
 	// those of removed or changed remotes are deleted.
 	Reconfigure struct{ Settings *Settings }
@@ -161,6 +197,7 @@ func (KernelEvent) input()  {}
 func (JobDone) input()      {}
 func (Initiate) input()     {}
 func (Terminate) input()    {}
+func (Routed) input()       {}
 func (Reconfigure) input()  {}
 func (Shutdown) input()     {}
 
@@ -191,6 +228,11 @@ type (
 		Name   string
 		Run    func() (any, error)
 	}
+	// Route asks which address of this host reaches Remote; Routed answers.
+	Route struct {
+		Serial uint64
+		Remote netip.Addr
+	}
 	// ChildUp tells the policy manager that a child stands.
 	ChildUp struct {
 		Remote, Child string
@@ -213,6 +255,7 @@ type (
 func (Send) effect()           {}
 func (KernelRequest) effect()  {}
 func (Job) effect()            {}
+func (Route) effect()          {}
 func (ChildUp) effect()        {}
 func (ChildDown) effect()      {}
 func (InitiateFailed) effect() {}
