@@ -23,7 +23,7 @@ race: ## every test but the peers' and the VM's under the race detector
 lint: ## gofmt, go vet, staticcheck, go mod tidy
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt:"; echo "$$out"; exit 1; }
 	$(GO) vet ./... ./testdata/demo
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@2026.1 ./... ./testdata/demo
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./... ./testdata/demo
 	$(GO) mod tidy -diff
 
 fuzz: ## each fuzz target for FUZZTIME (default 60s)
