@@ -102,9 +102,10 @@ type Child struct {
 	Where   string
 
 	// Outbound is the traffic from this host's side (Src) to the peer's (Dst).
-	// An unspecified Dst prefix of the right family with Dynamic set is filled in from the peer.
 	Outbound []kernel.Selector
-	Mode     kernel.Mode
+	// Dynamic says that every Dst of Outbound stands for the IKE peer's own address.
+	Dynamic bool
+	Mode    kernel.Mode
 	Level    kernel.Level
 	ReqID    uint32
 
