@@ -244,7 +244,7 @@ func (c *Conn) next() uint32 {
 func (c *Conn) send(b []byte) error {
 	raw, err := c.file.SyscallConn()
 	if err != nil {
-		return err
+		return fileError(err)
 	}
 	var failed error
 	err = raw.Write(func(fd uintptr) bool {
@@ -253,7 +253,7 @@ func (c *Conn) send(b []byte) error {
 	})
 	clear(b) // a message may hold keys
 	if err != nil {
-		return err
+		return fileError(err)
 	}
 	if failed != nil {
 		return fmt.Errorf("netlink send: %w", failed)
@@ -268,11 +268,11 @@ func (c *Conn) receive(reply bool) ([]Message, error) {
 		limit = time.Now().Add(replyTime)
 	}
 	if err := c.file.SetReadDeadline(limit); err != nil {
-		return nil, err
+		return nil, fileError(err)
 	}
 	raw, err := c.file.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, fileError(err)
 	}
 	for {
 		var n, flags int
@@ -284,7 +284,7 @@ func (c *Conn) receive(reply bool) ([]Message, error) {
 		})
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, fileError(err)
 		case failed == unix.ENOBUFS:
 			return nil, ErrOverrun
 		case failed != nil:
@@ -299,4 +299,13 @@ func (c *Conn) receive(reply bool) ([]Message, error) {
 		clear(c.buf[:n]) // a dump of SAs holds their keys
 		return messages, err
 	}
+}
+
+// fileError names the cause of an error that is not the system call's: the
+// file's own poller gives a closed file no exported name.
+func fileError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("netlink: no answer from the kernel in %v: %w", replyTime, err)
+	}
+	return fmt.Errorf("netlink: %w", os.ErrClosed)
 }
