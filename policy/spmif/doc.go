@@ -1,0 +1,17 @@
+// Package spmif is the spmif protocol: the line protocol over a stream socket
+// by which programs of the racoon2 family ask the policy manager which
+// selector stands behind a kernel policy, and by which racoon2's own commands
+// ask a running agent for its state.
+//
+// The package owns the codec of requests and replies, the login, a server
+// session without I/O (Session) and a client over any io.ReadWriter (Client).
+// It never opens a socket, reads a file or looks at a clock: the agent owns
+// sockets and password file, hands in time and octets, and implements Handler.
+//
+// There is no RFC; the protocol is that of WIDE racoon2's spmd (2004 to 2010),
+// with the login of its 2026 fork beside the original one. PROTOCOL.md in this
+// folder states both and the extensions STATUS and SA.
+//
+// Known limits: names are looked up, policies are not added; FQDN, NS, POLICY
+// ADD, POLICY DELETE and MIGRATE are answered with the original's refusals.
+package spmif
