@@ -1,0 +1,232 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// namespace is what these helpers need of netlab's.
+type namespace interface {
+	Command(name string, arg ...string) *exec.Cmd
+	Do(f func() error) error
+}
+
+// binary builds racoon2 once for all tests of the package.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "racoon2-integration-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "racoon2")
+	cmd := exec.Command("go", "build", "-o", path, "racoon2")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it makes network namespaces")
+	}
+}
+
+// racoon2 is one process of the product in a namespace of its own.
+type racoon2 struct {
+	t      *testing.T
+	in     namespace
+	dir    string
+	config string
+	cmd    *exec.Cmd
+	ended  chan error
+}
+
+// peerConfig is what differs between the configurations of these tests.
+type peerConfig struct {
+	MyID, PeerID     string
+	MyAddr, PeerAddr string
+	MyNet, PeerNet   string // traffic selectors
+	Mode             string // tunnel or transport
+	Proto            string // upper layer protocol; "" is any
+	Secret           string
+	IKE              string // further lines of the ikev2 block
+	ESP              string // lines of an sa section; "" takes the defaults
+	Remote           string // further lines of the remote section
+}
+
+func (c peerConfig) render(psk string) string {
+	var b strings.Builder
+	proto := ""
+	if c.Proto != "" {
+		proto = "upper_layer_protocol " + c.Proto + ";"
+	}
+	fmt.Fprintf(&b, `remote peer {
+	acceptable_kmp { ikev2; };
+	ikev2 {
+		my_id fqdn "%s";
+		peers_id fqdn "%s";
+		peers_ipaddr %s;
+		pre_shared_key "%s";
+		%s
+	};
+};
+selector out {
+	direction outbound;
+	src %s;
+	dst %s;
+	%s
+	policy_index protect;
+};
+selector in {
+	direction inbound;
+	src %s;
+	dst %s;
+	%s
+	policy_index protect;
+};
+policy protect {
+	action auto_ipsec;
+	remote_index peer;
+	ipsec_mode %s;
+`, c.MyID, c.PeerID, c.PeerAddr, psk, c.IKE, c.MyNet, c.PeerNet, proto, c.PeerNet, c.MyNet, proto, c.Mode)
+	if c.Mode == "tunnel" {
+		fmt.Fprintf(&b, "\tmy_sa_ipaddr %s;\n\tpeers_sa_ipaddr %s;\n", c.MyAddr, c.PeerAddr)
+	}
+	if c.ESP != "" {
+		b.WriteString("\tipsec_index esp;\n")
+	}
+	b.WriteString("};\n")
+	if c.ESP != "" {
+		fmt.Fprintf(&b, "ipsec esp { sa_index esp; };\nsa esp { sa_protocol esp; %s };\n", c.ESP)
+	}
+	return b.String()
+}
+
+// newRacoon2 writes the configuration and its key; start runs it.
+func newRacoon2(t *testing.T, in namespace, conf peerConfig) *racoon2 {
+	t.Helper()
+	r := &racoon2{t: t, in: in, dir: t.TempDir()}
+	r.config = filepath.Join(r.dir, "racoon2.conf")
+	r.write("peer.psk", conf.Secret)
+	r.write("racoon2.conf", conf.render(filepath.Join(r.dir, "peer.psk")))
+	return r
+}
+
+func (r *racoon2) write(name, text string) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// start runs the agent with the userspace backend and waits until it answers.
+func (r *racoon2) start(args ...string) {
+	r.t.Helper()
+	path, err := binary()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	args = append([]string{"run", "-c", r.config, "--run-dir", filepath.Join(r.dir, "run"), "--log-level", "debug"}, args...)
+	r.cmd = r.in.Command(path, args...)
+	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.cmd.Stdout, r.cmd.Stderr = log, log
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	log.Close()
+	ended, cmd := make(chan error, 1), r.cmd
+	r.ended = ended
+	go func() { ended <- cmd.Wait() }()
+	r.t.Cleanup(func() {
+		r.kill(syscall.SIGTERM)
+		if r.t.Failed() {
+			r.t.Logf("log of %s:\n%s", r.config, r.log())
+		}
+	})
+	waitFor(r.t, 20*time.Second, "racoon2 to answer", func() bool {
+		select {
+		case err := <-ended:
+			ended <- err
+			r.t.Fatalf("racoon2 ended: %v\n%s", err, r.log())
+		default:
+		}
+		_, err := r.ctl("status", "--json")
+		return err == nil
+	})
+}
+
+// kill ends the process with a signal and waits for it.
+func (r *racoon2) kill(sig syscall.Signal) {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Signal(sig)
+	select {
+	case <-r.ended:
+	case <-time.After(15 * time.Second):
+		_ = r.cmd.Process.Kill()
+		<-r.ended
+		r.t.Errorf("racoon2 did not end within 15 s of %v", sig)
+	}
+	r.cmd = nil
+}
+
+func (r *racoon2) log() string {
+	b, _ := os.ReadFile(filepath.Join(r.dir, "log"))
+	return string(b)
+}
+
+// ctl runs a client command and returns its standard output.
+func (r *racoon2) ctl(args ...string) (string, error) {
+	path, err := binary()
+	if err != nil {
+		return "", err
+	}
+	args = append(args, "--socket", filepath.Join(r.dir, "run", "spmif"))
+	cmd := r.in.Command(path, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("racoon2 %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+func (r *racoon2) mustCtl(args ...string) string {
+	r.t.Helper()
+	out, err := r.ctl(args...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+// status decodes what "racoon2 status --json" prints into v.
+func (r *racoon2) status(v any) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.mustCtl("status", "--json")), v); err != nil {
+		r.t.Fatal(err)
+	}
+}
