@@ -35,12 +35,13 @@ func (e *ReplyError) Error() string {
 type Client struct {
 	w       io.Writer
 	r       *bufio.Reader
+	limit   int // maxReply; less in tests
 	greeted bool
 }
 
 // NewClient returns a client on a stream that has just been opened.
 func NewClient(rw io.ReadWriter) *Client {
-	return &Client{w: rw, r: bufio.NewReaderSize(rw, maxReplyLine)}
+	return &Client{w: rw, r: bufio.NewReaderSize(rw, maxReplyLine), limit: maxReply}
 }
 
 // Login waits for the greeting and proves the password, the content of the
@@ -251,8 +252,8 @@ func (c *Client) reply() (Status, []string, error) {
 			return 0, nil, fmt.Errorf("spmif: status %03d in a reply with status %03d", int(got), int(status))
 		}
 		// A line without text costs memory, too.
-		if size += len(text) + 16; size > maxReply {
-			return 0, nil, fmt.Errorf("spmif: a reply is longer than %d octets", maxReply)
+		if size += len(text) + 16; size > c.limit {
+			return 0, nil, fmt.Errorf("spmif: a reply is longer than %d octets", c.limit)
 		}
 		status, lines = got, append(lines, text)
 		if !more {

@@ -29,7 +29,7 @@ type Options struct {
 const (
 	defaultLoginTime     = 30 * time.Second
 	defaultLoginCommands = 8
-	maxBurst             = 16 << 20 // octets of replies from which on a burst of commands is cut off
+	maxBurst             = 4 << 20 // octets of replies from which on a burst of commands is cut off
 )
 
 func (o Options) withDefaults() Options {
