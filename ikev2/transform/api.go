@@ -40,6 +40,7 @@ type PrivateKey interface {
 	// Public is the value for the KE payload.
 	Public() []byte
 	// SharedSecret checks the peer's public value (RFC 6989) and returns g^ir.
-	// Its error says what was wrong with the value; the key may be used once.
+	// Its error says what was wrong with the value; the key gives one secret and
+	// is wiped then, but a refused value leaves it as it was.
 	SharedSecret(peer []byte) ([]byte, error)
 }

@@ -2,6 +2,17 @@
 // algorithms behind them: encryption, PRF, integrity, key exchange and sequence
 // numbers. It is a leaf: it imports nothing of racoon2, and config, kernel,
 // kink and ikev2 may all import it.
+//
+// It never chooses among proposals, derives no IKE keys beyond prf+, knows no
+// packet format and keeps no state between calls. Its only randomness is that of
+// GenerateKey, which takes it from the system.
+//
+// Built are AES-CBC (RFC 3602), AES-GCM with an ICV of 16 or 12 octets (RFC 4106,
+// RFC 5282), ChaCha20-Poly1305 (RFC 7634) and ENCR_NULL (RFC 2410); HMAC with
+// SHA-1 (RFC 2404) and SHA-2 (RFC 4868), as PRF and as integrity algorithm; the
+// MODP groups of RFC 3526 from 2048 bits on, the ECP groups of RFC 5903 and
+// Curve25519 (RFC 8031). The other numbers of the registries have names only, so
+// that what a peer offers can be printed; Built tells them apart.
 package transform
 
 // Type is a transform type (RFC 7296 §3.3.2).

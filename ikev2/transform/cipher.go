@@ -1,0 +1,93 @@
+package transform
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// Errors of Cipher.Open. Both are all that a caller may learn about a packet.
+var (
+	// ErrIntegrity says that the packet is not what the holder of the key sealed:
+	// it is too short, or its integrity check value is wrong.
+	ErrIntegrity = errors.New("integrity check failed")
+	// ErrBlocks says that an authentic packet's ciphertext does not consist of
+	// whole blocks.
+	ErrBlocks = errors.New("ciphertext is not a whole number of blocks")
+)
+
+// NewCipher makes the cipher that protects one direction. encrKey has
+// ENCR.KeyLen octets, the salt last; integKey has INTEG.KeyLen octets. The caller
+// may wipe both afterwards: no slice is kept. What the standard library derives
+// from the keys (AES key schedule, HMAC state) cannot be wiped; it goes with the Cipher.
+//
+// An AEAD comes with AUTH_NONE, everything else must have an integrity algorithm:
+// confidentiality without it is refused (RFC 4303 §3.2 and §3.3 would allow it
+// to ESP, RFC 7296 §3.14 does not to IKE), and so is ENCR_NULL alone.
+//
+// Seal and Open do not allocate where dst has room for the result. plaintext may
+// stand at the place in dst's capacity where its ciphertext goes, IVSize octets
+// behind dst's end; apart from that it must not overlap it.
+func NewCipher(encr ENCR, encrKey []byte, integ INTEG, integKey []byte) (Cipher, error) {
+	switch {
+	case !encr.Built():
+		return nil, fmt.Errorf("%v is not built", encr)
+	case !integ.Built():
+		return nil, fmt.Errorf("%v is not built", integ)
+	case encr.AEAD() && integ != AUTH_NONE:
+		return nil, fmt.Errorf("%v needs no integrity algorithm, but %v was given", encr, integ)
+	case !encr.AEAD() && integ == AUTH_NONE:
+		return nil, fmt.Errorf("%v needs an integrity algorithm", encr)
+	case len(integKey) != integ.KeyLen():
+		return nil, fmt.Errorf("%v: key of %d octets, want %d", integ, len(integKey), integ.KeyLen())
+	}
+	if err := checkKey(encr, len(encrKey)); err != nil {
+		return nil, err
+	}
+	switch encr {
+	case ENCR_NULL:
+		return newMACed(nil, integ, integKey), nil
+	case ENCR_AES_CBC:
+		block, err := aes.NewCipher(encrKey)
+		if err != nil {
+			return nil, err
+		}
+		return newMACed(block, integ, integKey), nil
+	}
+	key, salt := encrKey[:len(encrKey)-encr.SaltLen()], encrKey[len(encrKey)-encr.SaltLen():]
+	aead, err := newAEAD(encr, key)
+	if err != nil {
+		return nil, err
+	}
+	return newSalted(aead, salt, encr.IVLen()), nil
+}
+
+// checkKey says whether the cipher has keys of n octets, salt included.
+func checkKey(encr ENCR, n int) error {
+	bits := uint16(0)
+	if encr.variableKey() {
+		bits = uint16(min(max(n-encr.SaltLen(), 0), 64) * 8)
+	}
+	want, err := encr.KeyLen(bits)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%v: keying material of %d octets fits no key length", encr, n)
+	case n != want:
+		return fmt.Errorf("%v: keying material of %d octets, want %d", encr, n, want)
+	}
+	return nil
+}
+
+func newAEAD(encr ENCR, key []byte) (cipher.AEAD, error) {
+	if encr == ENCR_CHACHA20_POLY1305 {
+		return chacha20poly1305.New(key)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithTagSize(block, encr.ICVLen())
+}
