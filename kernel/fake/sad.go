@@ -1,0 +1,223 @@
+package fake
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"racoon2/kernel"
+)
+
+// digest stands for an SA's algorithms and keys.
+type digest [sha256.Size]byte
+
+func keyDigest(sa kernel.SA) digest {
+	var b []byte
+	b = binary.BigEndian.AppendUint16(b, uint16(sa.Encr))
+	b = binary.BigEndian.AppendUint16(b, uint16(sa.Integ))
+	for _, key := range [][]byte{sa.EncrKey, sa.IntegKey} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(key)))
+		b = append(b, key...)
+	}
+	if sa.ESN {
+		b = append(b, 1)
+	}
+	defer clear(b)
+	return sha256.Sum256(b)
+}
+
+// reserve finds an SPI that is free and not one of the reserved 0–255 (RFC 4303 §2.1).
+func (k *Kernel) reserve(now time.Time, op kernel.GetSPI) kernel.SPI {
+	for {
+		k.spi = k.spi*1664525 + 1013904223 // a full-period generator: every SPI comes in time
+		id := kernel.SAID{Dst: op.Dst, Proto: op.Proto, SPI: kernel.SPI(k.spi)}
+		if id.SPI < 256 || k.sas[id] != nil {
+			continue
+		}
+		k.insert(now, &state{
+			reserved: true,
+			SAState: kernel.SAState{SA: kernel.SA{
+				SAID: id, Src: op.Src, Direction: kernel.In, Mode: op.Mode, ReqID: op.ReqID,
+				Hard: kernel.Lifetime{Time: reservationTime},
+			}},
+		})
+		return id.SPI
+	}
+}
+
+func (k *Kernel) insert(now time.Time, x *state) {
+	k.serial++
+	x.serial, x.Added = k.serial, now
+	k.sas[x.SAID] = x
+}
+
+func (k *Kernel) addSA(now time.Time, sa kernel.SA) error {
+	if err := k.check(sa); err != nil {
+		return err
+	}
+	if old := k.sas[sa.SAID]; old != nil && !(old.reserved && sa.Direction == kernel.In) {
+		return fmt.Errorf("%v: %w", sa.SAID, kernel.ErrExists)
+	}
+	x := &state{SAState: kernel.SAState{SA: sa}, digest: keyDigest(sa), window: newWindow(sa.Replay)}
+	x.EncrKey, x.IntegKey = nil, nil
+	x.Encap = cloneEncap(sa.Encap)
+	k.insert(now, x)
+	return nil
+}
+
+// check says what about an SA this kernel cannot do.
+func (k *Kernel) check(sa kernel.SA) error {
+	c := k.Capabilities
+	switch {
+	case sa.SPI < 256 || !sa.Dst.IsValid() || !sa.Src.IsValid():
+		return fmt.Errorf("%v: an SA needs addresses and an SPI above 255", sa)
+	case sa.Direction != kernel.In && sa.Direction != kernel.Out:
+		return fmt.Errorf("%v: an SA needs a direction", sa)
+	case sa.Proto != kernel.ESP:
+		return fmt.Errorf("%v: %w", sa, kernel.ErrUnsupported)
+	case !slices.Contains(c.Encr, sa.Encr):
+		return fmt.Errorf("%v: encryption transform %d: %w", sa, sa.Encr, kernel.ErrUnsupported)
+	case !slices.Contains(c.Integ, sa.Integ):
+		return fmt.Errorf("%v: integrity transform %d: %w", sa, sa.Integ, kernel.ErrUnsupported)
+	case sa.ESN && !c.ESN:
+		return fmt.Errorf("%v: extended sequence numbers: %w", sa, kernel.ErrUnsupported)
+	case sa.Replay > c.MaxReplay:
+		return fmt.Errorf("%v: replay window of %d packets: %w", sa, sa.Replay, kernel.ErrUnsupported)
+	case sa.Encap != nil && !c.Encap:
+		return fmt.Errorf("%v: UDP encapsulation: %w", sa, kernel.ErrUnsupported)
+	}
+	return nil
+}
+
+// updateSA finds the SA by its identity, or, when its destination moves, by
+// SPI and direction.
+func (k *Kernel) updateSA(now time.Time, sa kernel.SA) error {
+	if !k.Capabilities.UpdateSA {
+		return fmt.Errorf("update of %v: %w", sa.SAID, kernel.ErrUnsupported)
+	}
+	x := k.sas[sa.SAID]
+	if x == nil {
+		for _, y := range k.ordered() {
+			if y.SPI == sa.SPI && y.Proto == sa.Proto && y.Direction == sa.Direction {
+				x = y
+			}
+		}
+	}
+	if x == nil || x.reserved {
+		return fmt.Errorf("%v: %w", sa.SAID, kernel.ErrNotFound)
+	}
+	delete(k.sas, x.SAID)
+	x.SAID, x.Src, x.Encap = sa.SAID, sa.Src, cloneEncap(sa.Encap)
+	x.Soft, x.Hard, x.dying = sa.Soft, sa.Hard, false
+	k.sas[x.SAID] = x
+	return nil
+}
+
+func (k *Kernel) deleteSA(id kernel.SAID) error {
+	if k.sas[id] == nil {
+		return fmt.Errorf("%v: %w", id, kernel.ErrNotFound)
+	}
+	delete(k.sas, id)
+	return nil
+}
+
+func (k *Kernel) flush(proto kernel.Protocol) {
+	for id := range k.sas {
+		if proto == 0 || id.Proto == proto {
+			delete(k.sas, id)
+		}
+	}
+}
+
+func (k *Kernel) dump() []kernel.SAState {
+	var all []kernel.SAState
+	for _, x := range k.ordered() {
+		if !x.reserved {
+			all = append(all, x.report())
+		}
+	}
+	return all
+}
+
+// ordered is the SAs from the oldest to the newest, so that nothing depends on
+// the order of a map.
+func (k *Kernel) ordered() []*state {
+	all := make([]*state, 0, len(k.sas))
+	for _, x := range k.sas {
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(a, b *state) int { return cmp.Compare(a.serial, b.serial) })
+	return all
+}
+
+func (x *state) report() kernel.SAState {
+	s := x.SAState
+	s.Encap = cloneEncap(x.Encap)
+	return s
+}
+
+func cloneEncap(e *kernel.Encap) *kernel.Encap {
+	if e == nil {
+		return nil
+	}
+	c := *e
+	return &c
+}
+
+// Deadline is when Tick has something to do next.
+func (k *Kernel) Deadline() (time.Time, bool) {
+	var next time.Time
+	consider := func(t time.Time, bound time.Duration) {
+		if t = t.Add(bound); bound > 0 && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for _, x := range k.sas {
+		if !x.dying {
+			consider(x.Added, x.Soft.Time)
+		}
+		consider(x.Added, x.Hard.Time)
+	}
+	for _, p := range k.policies {
+		consider(p.added, p.Lifetime.Time)
+	}
+	return next, !next.IsZero()
+}
+
+// Tick lets time pass: limits that were reached become events.
+func (k *Kernel) Tick(now time.Time) []kernel.Event {
+	var events []kernel.Event
+	for _, x := range k.ordered() {
+		events = append(events, k.age(now, x)...)
+	}
+	for _, p := range slices.Clone(k.policies) {
+		if reached(now, p.added, p.Lifetime.Time) {
+			_, _ = k.deletePolicy(p.Selector, p.Direction)
+			events = append(events, kernel.PolicyDeleted{ID: p.ID, Selector: p.Selector, Direction: p.Direction})
+		}
+	}
+	return k.emit(events...)
+}
+
+// age compares an SA with its limits: a soft one is told once, a hard one ends it.
+func (k *Kernel) age(now time.Time, x *state) []kernel.Event {
+	over := func(l kernel.Lifetime) bool {
+		return reached(now, x.Added, l.Time) || l.Bytes > 0 && x.Bytes >= l.Bytes
+	}
+	switch {
+	case over(x.Hard):
+		delete(k.sas, x.SAID)
+		return []kernel.Event{kernel.Expire{ID: x.SAID, ReqID: x.ReqID, Hard: true}}
+	case !x.dying && over(x.Soft):
+		x.dying = true
+		return []kernel.Event{kernel.Expire{ID: x.SAID, ReqID: x.ReqID}}
+	}
+	return nil
+}
+
+func reached(now, added time.Time, bound time.Duration) bool {
+	return bound > 0 && !now.Before(added.Add(bound))
+}
