@@ -1,12 +1,26 @@
-// Package policy is the policy manager.
 package policy
 
 import (
+	"io"
 	"net/netip"
 
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
 )
+
+// ---- making a manager ----
+
+// Config is what a Manager is made of.
+type Config struct {
+	Rand         io.Reader           // jitter
+	Capabilities kernel.Capabilities // of the backend that its requests go to
+	Engines      []kernel.EngineID   // that run in this process; nil: IKEv2 alone
+
+	// NeighborDiscovery lets IPv6 neighbour discovery pass all policies. It is
+	// for backends where the kernel's own packets meet them (xfrm, PF_KEY), and
+	// not for one that sees to this itself.
+	NeighborDiscovery bool
+}
 
 // ---- settings: filled by agent from the configuration, immutable ----
 
@@ -40,13 +54,15 @@ type Selector struct {
 	ReqID   uint32
 	MyEnd   netip.Addr // tunnel end points
 	PeerEnd netip.Addr
+
+	builtIn bool // not from the configuration
 }
 
 // Address is one side of a selector: a prefix, or a macro that is expanded
 // with this host's addresses.
 type Address struct {
 	Prefix netip.Prefix
-	Macro  string // "MY_IP", "MY_IPV6%eth0", …; "" for a prefix
+	Macro  string // as Expand takes it: "MY_IP", "MY_IPV6%eth0", "MY_IPV4/24", …; "" for a prefix
 }
 
 // ---- inputs ----
@@ -60,7 +76,8 @@ type (
 	Start struct{ Settings *Settings }
 	// Reconfigure replaces the settings; entries that did not change are not touched.
 	Reconfigure struct{ Settings *Settings }
-	// Addresses says which addresses this host has now.
+	// Addresses says which addresses this host has now. The first comes before
+	// Start, so that macros stand for something.
 	Addresses struct{ Interfaces []Interface }
 	// KernelResult answers a kernel request of the policy manager.
 	KernelResult struct{ Result kernel.Result }
@@ -72,7 +89,14 @@ type (
 		Child  string
 		Reason string
 	}
-	// Up asks for the child of a selector as if traffic had met it.
+	// ChildUp says that an engine has set up a child: its acquires are new ones
+	// from now on, and past failures are forgotten.
+	ChildUp struct {
+		Engine kernel.EngineID
+		Child  string
+	}
+	// Up asks for the child of a selector as if traffic had met it, without
+	// waiting for a back-off to end.
 	Up struct{ Selector string }
 	// Timeout says that Deadline has passed.
 	Timeout struct{}
@@ -86,6 +110,7 @@ func (Addresses) input()      {}
 func (KernelResult) input()   {}
 func (KernelEvent) input()    {}
 func (InitiateFailed) input() {}
+func (ChildUp) input()        {}
 func (Up) input()             {}
 func (Timeout) input()        {}
 func (Shutdown) input()       {}
@@ -127,19 +152,10 @@ func (Trace) effect()         {}
 
 // ---- status ----
 
-// Entry is one SPD entry of ours.
+// Entry is one SPD entry of ours, or a selector that has none and why.
 type Entry struct {
 	Selector string // name
 	ID       kernel.PolicyID
-	Policy   kernel.Policy
-	State    string // "installed", "pending", "failed: …"
+	Policy   kernel.Policy // zero for a selector that cannot be installed
+	State    string        // "installed", "pending", "leaving", "failed: …"
 }
-
-// The methods of Manager:
-//
-//	New(rand io.Reader) *Manager
-//	Handle(now time.Time, in Input, out *Outbox)
-//	Deadline() (time.Time, bool)
-//	Idle() bool                                        // after Shutdown: nothing of ours is left
-//	SelectorOf(id kernel.PolicyID) (name string, ok bool) // spmif SLID
-//	Entries() []Entry

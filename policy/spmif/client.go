@@ -87,6 +87,9 @@ func (c *Client) SLID(spid uint32) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(lines) != 1 {
+		return "", errors.New("spmif: the reply to SLID is not one line")
+	}
 	return lines[0], nil
 }
 

@@ -165,6 +165,7 @@ func TestClientRefusesReplies(t *testing.T) {
 		{"long line", "220 " + strings.Repeat("A", 5000) + "\r\n", status, "longer than 4096 octets"},
 		{"status changes", "220 AB\r\n250-a\r\n550 b\r\n", status, "status 550 in a reply with status 250"},
 		{"no JSON", "220 AB\r\n250 {\r\n", status, "not racoon2's agent"},
+		{"no selector", "220 AB\r\n251\r\n", func(c *Client) error { _, err := c.SLID(1); return err }, "not one line"},
 		{"policy without number", "220 AB\r\n250 s_out\r\n", func(c *Client) error { _, err := c.PolicyDump(); return err }, "no line of POLICY DUMP"},
 		{"policy with a word", "220 AB\r\n250 s_out x\r\n", func(c *Client) error { _, err := c.PolicyDump(); return err }, "no line of POLICY DUMP"},
 		{"counter without value", "220 AB\r\n250 A\r\n", func(c *Client) error { _, err := c.Stat(); return err }, "no line of STAT"},

@@ -69,6 +69,7 @@ func FuzzClientReply(f *testing.F) {
 			"250-{\"a\":\r\n250 1}\r\n250-ike X 192.0.2.1:500 [2001:db8::1]:500 01 02 a b\r\n250 child tunnel 192.0.2.1:0 192.0.2.2:0 1 2 -\r\n" +
 			"250 SA Flushed ike 1 child 2\r\n250 BYE\r\n",
 		"220 AB\r\n550 FAILED\r\n551 No\r\n251 NO Policy Exists\r\n500 Syntax Error\r\n502 no\r\n251 none\r\n551 no\r\n250\r\n",
+		"220 A\r\n250 OK\r\n251\n251\n251\n251\n251\n251\n251\n",
 		"220-a\r\n", "220 \r\n", "22\r\n", "2x0 a\r\n", "220+a\r\n", strings.Repeat("A", 5000), "250-a\r\n250 b\n",
 		"220 A\r\n250 OK\r\n250-a\r\n550 b\r\n",
 		"220 A\r\n250 OK\r\n250 x\r\n250 x\r\n250 x\r\n250 x\r\n250 x\r\n250 x\r\n250 x\r\n",

@@ -1,0 +1,72 @@
+// Package policy is the policy manager, what spmd is in the original racoon2:
+// it turns the selectors of the configuration into entries of the kernel's SPD
+// (RFC 4301 §4.4.1), keeps them there, takes them out again, and answers an
+// acquire of the kernel by asking the right engine for a child SA.
+//
+// It owns the policies that it has installed, and no other: policies of other
+// programs are never changed or removed, with the one exception below. It
+// speaks to no peer, knows no key, and holds no SA.
+//
+// Manager is a state machine without I/O. Handle takes one input and appends
+// all of its effects to an Outbox; Deadline says when the next Timeout is due.
+//
+// # From selectors to policies
+//
+// Each source address of a selector makes a pair with each destination address
+// of the same family, macros standing for this host's addresses (Expand). A
+// kernel without port ranges gets one policy for each block of ports that the
+// range consists of. Where policies have a forward direction (Linux), inbound
+// ones get a twin there: tunnel policies, because what leaves the tunnel may be
+// routed on; discard and bypass policies, because RFC 4301's inbound SPD means
+// arriving traffic whether it stays here or not. Transport mode has no twin, as
+// its traffic ends here.
+//
+// # Priorities
+//
+// Every policy has an explicit priority; a lower number is stronger:
+//
+//	2^30 + order·2^19 + breadth·2^4 + level
+//
+// order is the selector's order directive, 1 to 4094 (greater numbers count as
+// 4094), 4095 without one, and 0 for what is built in. breadth ranks the prefixes, 0 for a pair of
+// hosts, 16640 for any to any: fewer free bits in both together come first, and
+// where two pairs have the same number of them, the pair with the narrower
+// remote prefix. level, 0 to 15, parts selectors with the same prefixes and
+// overlapping ports or protocols: a protocol before any, fewer ports before
+// more, then the order of the configuration. Below 2^30 and above 3·2^30 there
+// is room for policies of others. Priorities follow from a selector and the few
+// that share its prefixes, so that a change elsewhere moves nothing.
+//
+// # Order of changes
+//
+// Policies are added strongest first, so that an exception is in place before
+// what it is an exception to. When settings or addresses change, new and
+// changed policies go in first; old ones leave only after the kernel has
+// answered for all of those, weakest first, and an old one stays as long as a
+// new one that overlaps it could not be installed. Traffic that is protected
+// before and after a change therefore never finds a moment without policy.
+// Policies that stay the same are not touched. At Shutdown everything leaves,
+// inbound before outbound.
+//
+// # Leftovers and others' hands
+//
+// A policy that the kernel already has for the same selector and direction is
+// taken for one that an earlier run left when it was killed: it is replaced,
+// with a warning, and is ours from then on. A policy of ours that somebody
+// removes is installed again, at most once a second, with a warning a minute.
+// After lost events the kernel's policies are dumped and compared.
+//
+// # Acquires
+//
+// An acquire is matched by the policy's number, by its reqid, or by the packet;
+// the child that belongs to the selector is asked for at the first engine of
+// acceptable_kmp that runs here. Further acquires for it wait while one is
+// under way. When an engine gives up the next one is asked; after the last one
+// the child rests, 1 s at first and 60 s at most, and is tried again if traffic
+// has met it meanwhile.
+//
+// Known limits: policies of selectors that were taken out of the configuration
+// between a crash and the next start are not recognised and stay in the kernel.
+// Tunnels whose far end is not known before the peer comes (IP_RW) have no
+// policy.
+package policy

@@ -1,0 +1,143 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"racoon2/kernel"
+)
+
+// maxPolicies bounds what one selector may grow to by its addresses and ports.
+const maxPolicies = 4096
+
+// expandSelectors makes the kernel's selectors of one of the configuration's:
+// every source with every destination of the same family, and every block of
+// ports where the kernel has no ranges.
+func expandSelectors(sel *Selector, interfaces []Interface, caps kernel.Capabilities) ([]kernel.Selector, error) {
+	src, err := expandSide(sel.Src, interfaces)
+	if err != nil {
+		return nil, fmt.Errorf("src: %w", err)
+	}
+	dst, err := expandSide(sel.Dst, interfaces)
+	if err != nil {
+		return nil, fmt.Errorf("dst: %w", err)
+	}
+	if allMine(sel.Src) && allMine(sel.Dst) {
+		return nil, fmt.Errorf("src (%s) and dst (%s) both stand for this host: no traffic between them leaves it; "+
+			"one of them is the peer's, an address or IP_ANY", describe(sel.Src), describe(sel.Dst))
+	}
+	srcPorts, dstPorts := []kernel.PortRange{sel.SrcPort}, []kernel.PortRange{sel.DstPort}
+	if !caps.PortRanges {
+		srcPorts, dstPorts = splitPorts(sel.SrcPort), splitPorts(sel.DstPort)
+	}
+	if n := len(src) * len(dst) * len(srcPorts) * len(dstPorts); n > maxPolicies {
+		return nil, fmt.Errorf("%d sources, %d destinations and %d blocks of ports make more than %d policies: use prefixes, or ranges of ports that begin and end at powers of two",
+			len(src), len(dst), len(srcPorts)*len(dstPorts), maxPolicies)
+	}
+	var out []kernel.Selector
+	for _, s := range src {
+		for _, d := range dst {
+			if s.Addr().Is4() != d.Addr().Is4() {
+				continue
+			}
+			for _, sp := range srcPorts {
+				for _, dp := range dstPorts {
+					out = append(out, kernel.Selector{Src: s, Dst: d, Proto: sel.Proto, SrcPort: sp, DstPort: dp})
+				}
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no source fits a destination: src %s is %s, dst %s is %s",
+			describe(sel.Src), list(src), describe(sel.Dst), list(dst))
+	}
+	if err := out[0].Valid(); err != nil { // what may be wrong is the same in all
+		return nil, err
+	}
+	return out, nil
+}
+
+// expandSide expands one side of a selector.
+func expandSide(side []Address, interfaces []Interface) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(side))
+	for _, a := range side {
+		if a.Macro != "" {
+			more, err := Expand(a.Macro, interfaces)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, more...)
+			continue
+		}
+		if !a.Prefix.IsValid() {
+			return nil, errors.New("an address is missing")
+		}
+		out = append(out, plain(a.Prefix))
+	}
+	return out, nil
+}
+
+// plain is a prefix as a kernel takes it: IPv4 as such, and no bits behind its length.
+func plain(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+func splitPorts(r kernel.PortRange) []kernel.PortRange {
+	masks := r.Split()
+	out := make([]kernel.PortRange, len(masks))
+	for i, m := range masks {
+		out[i] = m.Range()
+	}
+	return out
+}
+
+// allMine tells whether a side is nothing but macros for this host's addresses.
+func allMine(side []Address) bool {
+	return len(side) > 0 && !slices.ContainsFunc(side, func(a Address) bool { return !isMine(a.Macro) })
+}
+
+// usesMacros tells whether a change of addresses may change the plan.
+func (s *Settings) usesMacros() bool {
+	mine := func(a Address) bool { return isMine(a.Macro) }
+	return slices.ContainsFunc(s.Selectors, func(sel *Selector) bool {
+		return slices.ContainsFunc(sel.Src, mine) || slices.ContainsFunc(sel.Dst, mine)
+	})
+}
+
+// describe writes one side of a selector as the configuration has it.
+func describe(side []Address) string {
+	words := make([]string, len(side))
+	for i, a := range side {
+		words[i] = a.Macro
+		if a.Macro == "" {
+			words[i] = a.Prefix.String()
+		}
+	}
+	return shorten(words)
+}
+
+// list writes what one side stands for now.
+func list(side []netip.Prefix) string {
+	words := make([]string, len(side))
+	for i, p := range side {
+		words[i] = p.String()
+	}
+	return shorten(words)
+}
+
+func shorten(words []string) string {
+	const limit = 4
+	switch n := len(words); {
+	case n == 0:
+		return "no address"
+	case n > limit:
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:limit], ", "), n-limit)
+	}
+	return strings.Join(words, ", ")
+}
