@@ -30,8 +30,8 @@ type Transform struct {
 	ID   uint16
 	// KeyBits is the Key Length attribute (RFC 7296 §3.3.5); 0 when absent.
 	KeyBits uint16
-	// Unknown is set when an attribute other than Key Length was present:
-	// such a transform must not be chosen (RFC 7296 §3.3.6).
+	// Unknown is set when there was an attribute other than one proper Key
+	// Length: such a transform must not be chosen (RFC 7296 §3.3.6).
 	Unknown bool
 }
 
@@ -146,4 +146,79 @@ type Unknown struct {
 	Kind     PayloadType
 	Critical bool // RFC 7296 §2.5: answer UNSUPPORTED_CRITICAL_PAYLOAD
 	Body     []byte
+}
+
+// Type is PayloadSA.
+func (*SA) Type() PayloadType { return PayloadSA }
+
+// Type is PayloadKE.
+func (*KE) Type() PayloadType { return PayloadKE }
+
+// Type is PayloadIDi or PayloadIDr.
+func (p *ID) Type() PayloadType {
+	if p.Initiator {
+		return PayloadIDi
+	}
+	return PayloadIDr
+}
+
+// Type is PayloadCERT.
+func (*Cert) Type() PayloadType { return PayloadCERT }
+
+// Type is PayloadCERTREQ.
+func (*CertReq) Type() PayloadType { return PayloadCERTREQ }
+
+// Type is PayloadAUTH.
+func (*Auth) Type() PayloadType { return PayloadAUTH }
+
+// Type is PayloadNonce.
+func (*Nonce) Type() PayloadType { return PayloadNonce }
+
+// Type is PayloadNotify.
+func (*Notify) Type() PayloadType { return PayloadNotify }
+
+// Type is PayloadDelete.
+func (*Delete) Type() PayloadType { return PayloadDelete }
+
+// Type is PayloadVendor.
+func (*VendorID) Type() PayloadType { return PayloadVendor }
+
+// Type is PayloadTSi or PayloadTSr.
+func (p *TS) Type() PayloadType {
+	if p.Initiator {
+		return PayloadTSi
+	}
+	return PayloadTSr
+}
+
+// Type is PayloadCP.
+func (*Config) Type() PayloadType { return PayloadCP }
+
+// Type is PayloadEAP.
+func (*EAP) Type() PayloadType { return PayloadEAP }
+
+// Type is PayloadSK.
+func (*Encrypted) Type() PayloadType { return PayloadSK }
+
+// Type is PayloadSKF.
+func (*EncryptedFragment) Type() PayloadType { return PayloadSKF }
+
+// Type is the unknown type.
+func (p *Unknown) Type() PayloadType { return p.Kind }
+
+// UnsupportedCritical gives the type of the first payload that is not known and
+// has the critical bit: a request with one is answered with
+// UNSUPPORTED_CRITICAL_PAYLOAD and that type, a response is ignored (RFC 7296 §2.5).
+func UnsupportedCritical(payloads []Payload) (PayloadType, bool) {
+	for _, p := range payloads {
+		if u, ok := p.(*Unknown); ok && u.Critical {
+			return u.Kind, true
+		}
+	}
+	return NoNextPayload, false
+}
+
+// known says whether payloads of the type are decoded.
+func (t PayloadType) known() bool {
+	return t >= PayloadSA && t <= PayloadEAP || t == PayloadSKF
 }

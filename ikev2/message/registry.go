@@ -65,6 +65,7 @@ const (
 	ID_DER_ASN1_DN IDType = 9
 	ID_DER_ASN1_GN IDType = 10
 	ID_KEY_ID      IDType = 11
+	ID_NULL        IDType = 13 // RFC 7619 §2.2
 )
 
 // Authentication methods.
@@ -108,4 +109,5 @@ const (
 	REKEY_SA                      NotifyType = 16393
 	ESP_TFC_PADDING_NOT_SUPPORTED NotifyType = 16394
 	NON_FIRST_FRAGMENTS_ALSO      NotifyType = 16395
+	IKEV2_FRAGMENTATION_SUPPORTED NotifyType = 16430 // RFC 7383 §2.3
 )

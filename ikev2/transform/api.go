@@ -26,11 +26,15 @@ type Cipher interface {
 	// and must be unpredictable for CBC. aad is authenticated in front of the
 	// packet, and tail behind the ciphertext by separate integrity algorithms
 	// only (ESP's high sequence number, RFC 4303 §2.2.1; AEADs have it in aad).
+	// plaintext may stand where its ciphertext goes in dst's capacity, IVSize
+	// octets behind dst's end; apart from that it must not overlap that room. Where
+	// there is room for the result nothing is allocated.
 	Seal(dst, iv, plaintext, aad, tail []byte) []byte
 
 	// Open checks packet, which is IV, ciphertext and ICV, and decrypts it in
 	// place. The integrity check comes first and runs in constant time; its
-	// failure is ErrIntegrity. Any length of packet is taken.
+	// failure is ErrIntegrity and may leave packet overwritten. Any length of
+	// packet is taken; ErrBlocks says that an authentic one has part of a block.
 	Open(packet, aad, tail []byte) ([]byte, error)
 }
 

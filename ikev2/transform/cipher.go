@@ -27,10 +27,6 @@ var (
 // An AEAD comes with AUTH_NONE, everything else must have an integrity algorithm:
 // confidentiality without it is refused (RFC 4303 §3.2 and §3.3 would allow it
 // to ESP, RFC 7296 §3.14 does not to IKE), and so is ENCR_NULL alone.
-//
-// Seal and Open do not allocate where dst has room for the result. plaintext may
-// stand at the place in dst's capacity where its ciphertext goes, IVSize octets
-// behind dst's end; apart from that it must not overlap it.
 func NewCipher(encr ENCR, encrKey []byte, integ INTEG, integKey []byte) (Cipher, error) {
 	switch {
 	case !encr.Built():
