@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"racoon2/kernel"
@@ -21,6 +23,7 @@ type pump struct {
 	owned   func(kernel.Owner, kernel.Event)   // Expire, Mapping, Deleted
 	all     func(kernel.Event)                 // Flushed
 	stray   func(what string, ev kernel.Event) // events that nobody owns
+	lost    func()                             // after a Resync: events may have been lost
 
 	// owners is the pump goroutine's own, with mu for those who read along.
 	mu     sync.Mutex
@@ -124,6 +127,7 @@ func (p *pump) takeEvent(ev kernel.Event) {
 		p.policy(ev)
 	case kernel.Resync:
 		p.policy(ev)
+		p.lost()
 	case kernel.Expire:
 		p.toOwner(e.ID, ev, e.Hard)
 	case kernel.Mapping:
@@ -153,15 +157,29 @@ func (p *pump) toOwner(id kernel.SAID, ev kernel.Event, gone bool) {
 	p.owned(owner, ev)
 }
 
+// missing lists the SAs that were ours before a dump was made and are not in it.
+func missing(before map[kernel.SAID]kernel.Owner, dump []kernel.SAState) map[kernel.SAID]kernel.Owner {
+	for _, sa := range dump {
+		delete(before, sa.SAID)
+	}
+	return before
+}
+
+// gone tells an SA's owner that it is no more.
+func (p *pump) gone(id kernel.SAID) { p.toOwner(id, kernel.Deleted{ID: id}, true) }
+
+// snapshot copies the map of owners.
+func (p *pump) snapshot() map[kernel.SAID]kernel.Owner {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.owners)
+}
+
 // sas lists the SAs that stand in the kernel because an engine put them there.
 func (p *pump) sas() []kernel.SAID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ids := make([]kernel.SAID, 0, len(p.owners))
-	for id := range p.owners {
-		ids = append(ids, id)
-	}
-	return ids
+	return slices.Collect(maps.Keys(p.owners))
 }
 
 // ask submits an operation of the agent's own and waits for its result.

@@ -150,7 +150,7 @@ func TestLevels(t *testing.T) {
 	if l.Debugging() || l.Level() != trace.Info {
 		t.Error("level is not info at first")
 	}
-	if l.Louder() != trace.Debug || l.Louder() != trace.Debug || !l.Debugging() {
+	if first, second := l.Louder(), l.Louder(); first != trace.Debug || second != trace.Debug || !l.Debugging() {
 		t.Error("Louder does not reach debug")
 	}
 	for _, want := range []trace.Tag{trace.Info, trace.ProtoWarn, trace.ProtoErr, trace.ProtoErr} {

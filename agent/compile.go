@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"racoon2/config"
+	"racoon2/ikev2"
+	"racoon2/kernel"
+	"racoon2/policy"
+)
+
+// The bounds on half-open IKE SAs. The original asks for cookies from 20 on.
+const (
+	cookieThreshold = 20
+	maxHalfOpen     = 4096
+)
+
+// defaultReplay is the anti-replay window in packets (RFC 4303 §3.4.3 asks for
+// 64 by default); racoon2.conf has no directive for it.
+const defaultReplay = 128
+
+// CompileOptions is what a configuration is compiled against. The zero value
+// compiles for any kernel, without addresses, and reads key files.
+type CompileOptions struct {
+	// Interfaces are this host's addresses, for the macros.
+	Interfaces []policy.Interface
+	// ReqIDs are those given out before, by outbound selector, so that they
+	// stay the same over reloads.
+	ReqIDs map[string]uint32
+	// ReadSecret reads a key file and holds it to the rules for secrets; nil
+	// is the operating system's: a regular file, of this user, closed to others.
+	ReadSecret func(path string) ([]byte, error)
+	// Kernel, when set, drops what this kernel cannot do, with a warning.
+	Kernel *kernel.Capabilities
+}
+
+// Compiled is a configuration as the cores take it. It holds secrets.
+type Compiled struct {
+	IKEv2  *ikev2.Settings
+	Policy *policy.Settings
+	// ReqIDs are the request identifiers in use, by outbound selector.
+	ReqIDs map[string]uint32
+}
+
+// Compile turns a configuration without errors into the cores' own settings.
+// The findings are about what only the host can tell: key files, addresses,
+// what the kernel can do. With errors among them nothing is compiled.
+func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) {
+	if o.ReadSecret == nil {
+		o.ReadSecret = ReadSecret
+	}
+	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote)}
+	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen}
+	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
+	for _, r := range remotes(cfg) {
+		if compiled := c.remote(r); compiled != nil {
+			c.byRemote[r] = compiled
+			settings.Remotes = append(settings.Remotes, compiled)
+		}
+	}
+	for _, p := range cfg.Pairs() {
+		c.child(p)
+	}
+	out := &Compiled{IKEv2: settings, Policy: c.policies(), ReqIDs: c.reqIDs.given}
+	slices.SortStableFunc(c.findings, func(a, b config.Finding) int {
+		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
+	})
+	if c.findings.HasErrors() {
+		return nil, c.findings
+	}
+	return out, c.findings
+}
+
+// remotes are the configuration's, and the default remote as the last resort.
+func remotes(cfg *config.Config) []*config.Remote {
+	if cfg.Default == nil {
+		return cfg.Remotes
+	}
+	return append(slices.Clip(cfg.Remotes), cfg.Default)
+}
+
+// compiler collects findings over one compilation.
+type compiler struct {
+	cfg      *config.Config
+	o        CompileOptions
+	reqIDs   *reqIDs
+	byRemote map[*config.Remote]*ikev2.Remote
+	findings config.Findings
+}
+
+func (c *compiler) find(s config.Severity, pos config.Pos, code, hint, format string, args ...any) {
+	c.findings = append(c.findings, config.Finding{
+		Code: code, Severity: s, Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint,
+	})
+}
+
+// where is a position as explanations name it: the file's own name and the line.
+func where(p config.Pos) string {
+	if !p.IsValid() {
+		return filepath.Base(p.File)
+	}
+	return filepath.Base(p.File) + ":" + strconv.Itoa(p.Line)
+}

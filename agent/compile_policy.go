@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"strconv"
+
+	"racoon2/config"
+	"racoon2/kernel"
+	"racoon2/policy"
+)
+
+// policies compiles the selectors with their policies, in the file's order.
+func (c *compiler) policies() *policy.Settings {
+	out := &policy.Settings{}
+	for _, s := range c.cfg.Selectors {
+		if compiled := c.selector(s); compiled != nil {
+			out.Selectors = append(out.Selectors, compiled)
+		}
+	}
+	return out
+}
+
+func (c *compiler) selector(s *config.Selector) *policy.Selector {
+	pol := s.Policy
+	if s.Disabled || pol == nil || pol.Disabled {
+		return nil
+	}
+	out := &policy.Selector{
+		Name:      s.Name,
+		Where:     where(s.Pos),
+		Direction: kernel.Out,
+		Install:   pol.Install,
+		Src:       c.addresses(s.Src),
+		Dst:       c.addresses(s.Dst),
+		Proto:     s.Protocol,
+		SrcPort:   kernel.PortRange(s.SrcPort),
+		DstPort:   kernel.PortRange(s.DstPort),
+		Order:     s.Order,
+	}
+	if s.Direction == config.Inbound {
+		out.Direction = kernel.In
+	}
+	switch pol.Action {
+	case config.ActionDiscard:
+		out.Action = kernel.Discard
+	case config.ActionNone:
+		out.Action = kernel.Bypass
+	case config.ActionAutoIPsec:
+		c.protect(s, pol, out)
+	default:
+		c.find(config.Error, pol.Pos, "static-ipsec", "use auto_ipsec", "policy %q: action %v is not built", pol.Name, pol.Action)
+		return nil
+	}
+	return out
+}
+
+// protect fills in what a policy with IPsec has beyond the others.
+func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.Selector) {
+	out.Action = kernel.Protect
+	out.Mode = modeOf(pol.Mode)
+	out.Level = levelOf(pol.Level)
+	out.MyEnd, out.PeerEnd = end(pol.MySAIPAddr), end(pol.PeersSAIPAddr)
+	out.ReqID = c.reqIDs.of(pairOf(s))
+	out.Bundle = []kernel.Protocol{kernel.ESP} // config leaves nothing else usable
+	if s.Direction == config.Outbound {
+		out.Child = s.Name
+	} else if s.Reverse != nil {
+		out.Child = s.Reverse.Name
+	}
+	if pol.Remote == nil {
+		return
+	}
+	out.Remote = pol.Remote.Name
+	if c.byRemote[pol.Remote] != nil {
+		out.Engines = []kernel.EngineID{kernel.IKEv2}
+	}
+}
+
+// addresses compiles one side of a selector; macros stay, because the policy
+// manager expands them whenever this host's addresses change.
+func (c *compiler) addresses(in []config.Address) []policy.Address {
+	var out []policy.Address
+	for _, a := range in {
+		switch a.Kind {
+		case config.AddressInet:
+			out = append(out, policy.Address{Prefix: a.Prefix})
+		case config.AddressMacro:
+			out = append(out, policy.Address{Macro: macro(a)})
+		default:
+			c.find(config.Warning, a.Pos, "selector-name", "write the address",
+				"%q is a host name, which is not looked up yet: no traffic is protected for it", a.Name)
+		}
+	}
+	return out
+}
+
+// macro is a macro with its interface and prefix length, as policy spells it.
+func macro(a config.Address) string {
+	m := string(a.Macro)
+	if a.Interface != "" {
+		m += "%" + a.Interface
+	}
+	if a.Bits > 0 {
+		m += "/" + strconv.Itoa(a.Bits)
+	}
+	return m
+}

@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"net/netip"
+	"os"
+
+	"racoon2/config"
+	"racoon2/ikev2"
+	"racoon2/ikev2/message"
+)
+
+// remote compiles one remote; nil when it does not use IKEv2 or has errors.
+func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
+	k := r.IKEv2
+	if r.Disabled || k == nil {
+		return nil
+	}
+	out := &ikev2.Remote{
+		Name:           r.Name,
+		Where:          where(r.Pos),
+		Passive:        k.Passive,
+		VerifyID:       k.VerifyID,
+		SendIDr:        k.SendPeersID,
+		NATTraversal:   k.NATTraversal != config.NATOff,
+		CookieRequired: k.CookieRequired,
+		NonceSize:      k.NonceSize,
+		Retry:          ikev2.Retransmission{First: k.IntervalToSend, Tries: k.MaxRetryToSend, Copies: k.TimesPerSend},
+		Lifetime:       k.Lifetime,
+		SetupTimeout:   k.NegotiationLimit,
+		Grace:          k.GracePeriod,
+		DPDDelay:       k.DPDDelay,
+	}
+	c.peers(k, out)
+	c.identities(k, out)
+	c.sharedKey(k, out)
+	for _, p := range k.Proposals {
+		out.Proposals = append(out.Proposals, ikev2.IKEProposal{
+			Encr: encryptions(p.Encr), PRF: p.PRF, Integ: p.Integ, KE: p.KE,
+		})
+	}
+	if k.NATTraversal == config.NATForce {
+		c.find(config.Warning, k.Pos, "nat-force", "", "nat_traversal force is not built yet: NATs are looked for as with on")
+	}
+	if out.NATTraversal {
+		if _, nat := ports(c.cfg.Interface); nat == 0 {
+			c.find(config.Advice, c.cfg.Interface.Pos, "no-nat-port", "add `MY_IP port 4500;` to ike, or set nat_traversal off",
+				"remote %q looks for NATs, but no ike address has port 4500, so none can be traversed", r.Name)
+		}
+	}
+	return out
+}
+
+func encryptions(in []config.Encryption) []ikev2.Encryption {
+	out := make([]ikev2.Encryption, len(in))
+	for i, e := range in {
+		out[i] = ikev2.Encryption{ID: e.ID, KeyBits: e.KeyBits}
+	}
+	return out
+}
+
+// peers compiles peers_ipaddr. Without one the peer is told by its identity
+// alone, from wherever it comes.
+func (c *compiler) peers(k *config.IKEv2, out *ikev2.Remote) {
+	if len(k.PeersIPAddr) == 0 {
+		out.AnyPeer = true
+		return
+	}
+	for _, a := range k.PeersIPAddr {
+		switch {
+		case a.Kind == config.AddressMacro && a.Macro.Any():
+			out.AnyPeer = true
+		case a.Kind == config.AddressInet && !a.Prefix.IsSingleIP():
+			c.find(config.Error, a.Pos, "peer-range", "name each address, or IP_ANY",
+				"peers_ipaddr %v is a range: a peer has one address", a.Prefix)
+		case a.Kind == config.AddressInet:
+			out.Peers = append(out.Peers, netip.AddrPortFrom(a.Addr, a.Port))
+		case a.Kind == config.AddressMacro:
+			for _, p := range c.expand(a) {
+				out.Peers = append(out.Peers, netip.AddrPortFrom(p.Addr(), a.Port))
+			}
+		case a.Kind == config.AddressFQDN:
+			c.find(config.Warning, a.Pos, "peer-name", "write the peer's address",
+				"peers_ipaddr %q is a host name, which is not looked up yet; the remote is not reached by it", a.Name)
+		}
+	}
+}
+
+// identities compiles my_id and peers_id.
+func (c *compiler) identities(k *config.IKEv2, out *ikev2.Remote) {
+	if len(k.MyID) > 0 {
+		if id, ok := c.identity(k.MyID[0], "my_id"); ok {
+			out.MyID = id
+		}
+	}
+	for _, id := range k.PeersID {
+		if id.Type == config.IDIPAddr && id.Address.Kind == config.AddressMacro && id.Address.Macro.Any() {
+			c.find(config.Advice, id.Pos, "any-id", "", "peers_id %s accepts every identity that knows the key", id.Address.Macro)
+			out.PeerIDs, out.VerifyID = nil, false
+			return
+		}
+		if compiled, ok := c.identity(id, "peers_id"); ok {
+			out.PeerIDs = append(out.PeerIDs, compiled)
+		}
+	}
+	if len(out.PeerIDs) == 0 && out.VerifyID {
+		if len(k.PeersID) == 0 {
+			c.find(config.Error, k.Pos, "no-peers-id", "add peers_id, or set verify_id off",
+				"the peer's identity is to be verified, but there is no peers_id to compare it with")
+		}
+	}
+}
+
+// identity compiles one identity (RFC 7296 §3.5).
+func (c *compiler) identity(id config.ID, directive string) (ikev2.Identity, bool) {
+	switch id.Type {
+	case config.IDIPAddr:
+		return c.addressIdentity(id, directive)
+	case config.IDEmail:
+		return ikev2.Identity{Type: message.ID_RFC822_ADDR, Data: []byte(id.Value)}, true
+	case config.IDFQDN:
+		return ikev2.Identity{Type: message.ID_FQDN, Data: []byte(id.Value)}, true
+	case config.IDKeyID:
+		if !id.File {
+			return ikev2.Identity{Type: message.ID_KEY_ID, Data: []byte(id.Value)}, true
+		}
+		data, err := os.ReadFile(id.Value)
+		if err == nil && len(data) > 0 && len(data) <= maxSecret {
+			return ikev2.Identity{Type: message.ID_KEY_ID, Data: data}, true
+		}
+		if err == nil {
+			c.find(config.Error, id.Pos, "keyid-file", "", "%s: %s holds %d octets; an identity has 1 to %d", directive, id.Value, len(data), maxSecret)
+		} else {
+			c.find(config.Error, id.Pos, "keyid-file", "`keyid tag TEXT` takes the text itself", "%s: %v", directive, err)
+		}
+	default:
+		c.find(config.Error, id.Pos, "id-type", "use ipaddr, fqdn, email or keyid", "%s %v is not built yet", directive, id.Type)
+	}
+	return ikev2.Identity{}, false
+}
+
+func (c *compiler) addressIdentity(id config.ID, directive string) (ikev2.Identity, bool) {
+	addr := id.Address.Addr
+	if id.Address.Kind == config.AddressMacro {
+		for _, p := range c.expand(id.Address) {
+			if a := p.Addr(); !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+				addr = a
+				break
+			}
+		}
+		if !addr.IsValid() {
+			c.find(config.Error, id.Pos, "id-address", "write the address itself", "%s %s: this host has no such address", directive, id.Address.Macro)
+			return ikev2.Identity{}, false
+		}
+	}
+	if !addr.IsValid() {
+		c.find(config.Error, id.Pos, "id-address", "", "%s %q is not an address", directive, id.Value)
+		return ikev2.Identity{}, false
+	}
+	if addr.Is4() {
+		return ikev2.Identity{Type: message.ID_IPV4_ADDR, Data: addr.AsSlice()}, true
+	}
+	return ikev2.Identity{Type: message.ID_IPV6_ADDR, Data: addr.WithZone("").AsSlice()}, true
+}
+
+// sharedKey reads the pre-shared key. The octets of the file are the key, all
+// of them, as in the original.
+func (c *compiler) sharedKey(k *config.IKEv2, out *ikev2.Remote) {
+	if k.PreSharedKey == "" {
+		return // config has said so where a key is needed
+	}
+	key, err := c.o.ReadSecret(k.PreSharedKey)
+	switch {
+	case err != nil:
+		c.find(config.Error, k.Pos, "key-file", "", "pre_shared_key %s: %v", k.PreSharedKey, err)
+	case len(key) == 0:
+		c.find(config.Error, k.Pos, "key-file", "", "pre_shared_key %s: the file is empty", k.PreSharedKey)
+	case key[len(key)-1] == '\n':
+		c.find(config.Advice, k.Pos, "key-newline", "write the file without it, as `printf %s SECRET` does",
+			"pre_shared_key %s: the newline at the end of the file is part of the key", k.PreSharedKey)
+	}
+	out.SharedKey = key
+}

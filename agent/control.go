@@ -1,0 +1,256 @@
+package agent
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"racoon2/policy/spmif"
+)
+
+// The bounds of the control interface.
+const (
+	maxSessions   = 64 // at once; more are closed at once
+	controlIdle   = 10 * time.Minute
+	controlWrite  = 10 * time.Second // a client that does not read is cut off
+	controlBuffer = 2048
+)
+
+// control serves the spmif protocol on its listeners.
+type control struct {
+	log      *slog.Logger
+	handler  spmif.Handler
+	password []byte
+	made     string // password file that this agent has made and removes
+	idle     time.Duration
+
+	mu        sync.Mutex
+	closed    bool
+	listeners []net.Listener
+	conns     map[net.Conn]struct{}
+	wg        sync.WaitGroup
+}
+
+func newControl(log *slog.Logger, h spmif.Handler, password []byte) *control {
+	return &control{log: log, handler: h, password: password, idle: controlIdle, conns: make(map[net.Conn]struct{})}
+}
+
+// listen takes over a bound listener.
+func (c *control) listen(l net.Listener) { c.listeners = append(c.listeners, l) }
+
+// serve accepts sessions on all listeners.
+func (c *control) serve() {
+	for _, l := range c.listeners {
+		c.wg.Go(func() { c.accept(l) })
+	}
+}
+
+func (c *control) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			c.admit(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			// Out of descriptors, most likely: wait for some to be given back.
+			c.log.Warn("control interface does not accept", "error", err)
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// admit starts a session if there is room for one.
+func (c *control) admit(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(c.conns) >= maxSessions {
+		conn.Close()
+		if !c.closed {
+			c.log.Warn("control interface has no room for another session", "sessions", maxSessions)
+		}
+		return
+	}
+	c.conns[conn] = struct{}{}
+	c.wg.Go(func() {
+		defer func() {
+			conn.Close()
+			c.mu.Lock()
+			delete(c.conns, conn)
+			c.mu.Unlock()
+		}()
+		if err := c.session(conn); err != nil {
+			c.log.Debug("control session ended", "error", err)
+		}
+	})
+}
+
+// session talks to one client until either side has enough.
+func (c *control) session(conn net.Conn) error {
+	s, err := spmif.NewSession(time.Now(), c.handler, c.password, rand.Reader, spmif.Options{IdleTime: c.idle})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := write(conn, s.Greeting()); err != nil {
+		return err
+	}
+	buf := make([]byte, controlBuffer)
+	for {
+		deadline, _ := s.Deadline() // the zero time is no deadline
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+		n, err := conn.Read(buf)
+		var out []byte
+		var end bool
+		switch {
+		case n > 0:
+			out, end = s.Input(time.Now(), buf[:n])
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			out, end = s.Timeout(time.Now())
+		default:
+			return err
+		}
+		if err := write(conn, out); err != nil || end {
+			return err
+		}
+	}
+}
+
+func write(conn net.Conn, out []byte) error {
+	if len(out) == 0 {
+		return nil
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(controlWrite)); err != nil {
+		return err
+	}
+	_, err := conn.Write(out)
+	return err
+}
+
+// close ends all sessions and returns when they have ended.
+func (c *control) close() {
+	c.mu.Lock()
+	c.closed = true
+	for _, l := range c.listeners {
+		l.Close()
+	}
+	for conn := range c.conns {
+		conn.Close()
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+	clear(c.password)
+	if c.made != "" {
+		os.Remove(c.made)
+	}
+}
+
+// listenUnix binds a unix socket that only this user can reach: its folder
+// belongs to us and is closed to all others, as the original demands. A socket
+// that nobody serves any more is replaced.
+func listenUnix(path string) (net.Listener, error) {
+	if err := privateFolder(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if err := clearStale(path); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+// privateFolder makes the folder if it is missing, and checks it.
+func privateFolder(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("folder of the control socket: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("folder of the control socket: %w", err)
+	}
+	switch st, ok := info.Sys().(*syscall.Stat_t); {
+	case !info.IsDir():
+		return fmt.Errorf("%s, where the control socket goes, is not a folder", dir)
+	case ok && st.Uid != uint32(os.Geteuid()):
+		return fmt.Errorf("%s, where the control socket goes, belongs to user %d, not to this one (%d)", dir, st.Uid, os.Geteuid())
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("%s, where the control socket goes, is open to others (mode %04o): chmod 700 it", dir, info.Mode().Perm())
+	}
+	return nil
+}
+
+// clearStale removes a socket that nobody listens on.
+func clearStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("control socket: %s is there and is not a socket", path)
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		conn.Close()
+		return fmt.Errorf("control socket %s is served by another program: does another racoon2 run?", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// listenTCP binds a TCP control socket. The password proves the client, but
+// nothing protects the stream, so only loopback addresses are taken.
+func listenTCP(addr netip.AddrPort) (net.Listener, error) {
+	if !addr.Addr().IsLoopback() {
+		return nil, fmt.Errorf("control socket: %v is not a loopback address, and the stream is not encrypted", addr)
+	}
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+// makePassword writes a new random password file, readable by this user only,
+// and returns its content.
+func makePassword(path string) ([]byte, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("password file: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("password file: %w", err)
+	}
+	password := []byte(rand.Text())
+	if _, err := f.Write(password); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("password file: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("password file: %w", err)
+	}
+	return password, nil
+}

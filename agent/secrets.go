@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"racoon2/config"
+)
+
+// maxSecret bounds a key file, in octets.
+const maxSecret = 4096
+
+// ReadSecret reads a file that holds a secret: a regular file of at most 4096
+// octets that belongs to this user and is closed to all others. The rules are checked on the
+// open file, so that nothing can be put in its place in between. The error
+// does not repeat the path.
+func ReadSecret(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, bare(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, bare(err)
+	}
+	if err := config.CheckSecret(info); err != nil {
+		return nil, err
+	}
+	secret, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return nil, bare(err)
+	}
+	if len(secret) > maxSecret {
+		clear(secret)
+		return nil, fmt.Errorf("the file is longer than %d octets", maxSecret)
+	}
+	return secret, nil
+}
+
+// bare strips operation and path from an error.
+func bare(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
