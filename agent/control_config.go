@@ -8,6 +8,12 @@ import (
 	"racoon2/config"
 )
 
+// The paths that stand where nothing else is said.
+const (
+	DefaultConfig = "/etc/racoon2/racoon2.conf"
+	DefaultRunDir = "/run/racoon2"
+)
+
 // ControlSockets says where the control interface is and what opens it.
 type ControlSockets struct {
 	Unix     []string         // paths
