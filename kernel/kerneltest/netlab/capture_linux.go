@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -18,9 +19,11 @@ const captureLimit = 100_000
 // Capture collects the frames that pass an interface, in both directions.
 type Capture struct {
 	file *os.File
+	raw  syscall.RawConn
 	done chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.Mutex // of reading the socket, too
+	buf    []byte
 	frames []Frame
 }
 
@@ -33,12 +36,14 @@ type Frame struct {
 
 // Capture starts to collect the frames of a link, until Stop or the Lab's Close.
 func (ns *NS) Capture(link string) (*Capture, error) {
-	c := &Capture{done: make(chan struct{})}
+	c := &Capture{done: make(chan struct{}), buf: make([]byte, 1<<16+64)}
 	err := ns.link(link, func(_ *route.Conn, l route.Link) error {
 		fd, err := packetSocket(l.Index, unix.ETH_P_ALL)
-		if err == nil {
-			c.file = os.NewFile(uintptr(fd), "capture")
+		if err != nil {
+			return err
 		}
+		c.file = os.NewFile(uintptr(fd), "capture")
+		c.raw, err = c.file.SyscallConn()
 		return err
 	})
 	if err != nil {
@@ -65,49 +70,58 @@ func packetSocket(index int, proto uint16) (int, error) {
 	return fd, nil
 }
 
+// read empties the socket whenever there is something, until it is closed.
 func (c *Capture) read() {
 	defer close(c.done)
-	raw, err := c.file.SyscallConn()
-	if err != nil {
-		return
-	}
-	buf := make([]byte, 1<<16+64)
 	for {
-		var n int
-		var from unix.Sockaddr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = unix.Recvfrom(int(fd), buf, 0)
-			return failed != unix.EAGAIN && failed != unix.EINTR
+		err := c.raw.Read(func(fd uintptr) bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.drain(int(fd))
 		})
-		if err != nil || failed == unix.ENODEV {
+		if err != nil {
 			return
 		}
-		if failed != nil {
-			continue // the link went down
+	}
+}
+
+// drain takes all frames that wait, and says whether there were any. The
+// caller holds c.mu.
+func (c *Capture) drain(fd int) (any bool) {
+	for {
+		n, from, err := unix.Recvfrom(fd, c.buf, unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			return any
+		case err != nil: // the link went down; said once
+			return true
 		}
-		f := Frame{Octets: slices.Clone(buf[:n])}
+		any = true
+		if len(c.frames) == captureLimit {
+			continue
+		}
+		f := Frame{Octets: slices.Clone(c.buf[:n])}
 		if address, ok := from.(*unix.SockaddrLinklayer); ok {
 			f.Outgoing = address.Pkttype == unix.PACKET_OUTGOING
 		}
 		f.Packet = parseFrame(f.Octets)
-		c.mu.Lock()
-		if len(c.frames) < captureLimit {
-			c.frames = append(c.frames, f)
-		}
-		c.mu.Unlock()
+		c.frames = append(c.frames, f)
 	}
 }
 
-// Frames returns what was collected so far.
+// Frames returns everything that passed the link so far.
 func (c *Capture) Frames() []Frame {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_ = c.raw.Control(func(fd uintptr) { c.drain(int(fd)) }) // after Stop there is nothing to drain
 	return slices.Clone(c.frames)
 }
 
 // Reset forgets what was collected so far.
 func (c *Capture) Reset() {
+	c.Frames() // what passed before now must not come later
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frames = nil
@@ -126,9 +140,10 @@ func (c *Capture) Count(k Kind) int {
 
 // Stop ends the capture and returns what it collected.
 func (c *Capture) Stop() []Frame {
+	frames := c.Frames()
 	c.file.Close()
 	<-c.done
-	return c.Frames()
+	return frames
 }
 
 // Inject sends a frame, from its link-layer header on, out of a link of the

@@ -1,0 +1,36 @@
+// Package userspace is a kernel.Backend that carries ESP itself, for hosts and
+// containers whose kernel has none. Packets come from a TUN device, to which
+// policy-routing rules and a table of its own (4950) lead what policies
+// protect; ESP leaves and arrives by raw sockets (IP protocol 50) or in the
+// agent's UDP sockets (RFC 3948).
+//
+// It owns the TUN device, the rules of priority 999 to 1001 that belong to it,
+// table 4950 and the nf_tables table "racoon2" of its network namespace, and
+// one backend may run in each. What is not its own it never changes, but for
+// net.ipv4.conf.all.src_valid_mark where reverse-path filters are strict.
+//
+// Fail closed, in both directions. Traffic that a Protect policy covers leaves
+// in ESP or not at all: what escapes the rules (a socket bound to an interface,
+// a fragment without ports) meets a guard in nf_tables. Packets that arrive
+// clear though a policy protects them are dropped by nf_tables. Unreachable
+// routes, rules and guards outlive a process that dies, and a new one takes them
+// over; an orderly Close removes everything.
+//
+// Sources: RFC 4301 (processing), RFC 4303 (ESP), RFC 6479 (anti-replay), RFC
+// 4106, RFC 7634, RFC 3602, RFC 4868 (algorithms, in ikev2/transform), RFC 6040
+// (ECN), RFC 3948 (UDP), RFC 7296 §2.23 (NAT). It never negotiates, and it never
+// sets UDP_ENCAP, which would make the kernel swallow ESP in UDP.
+//
+// Known limits:
+//   - One ESP transform for each policy: no AH, no IPComp, no bundles.
+//   - Outer IPv4 packets have DF clear, and the host cuts up what does not fit;
+//     inner packets that may not be fragmented are refused with "too big" by
+//     the MTU of the route to the peer.
+//   - Transport mode takes no fragments but those of this host's own making,
+//     and in UDP leaves IP options and extension headers out.
+//   - Non-first fragments match only selectors for any port, and are dropped
+//     where a policy for some ports might have covered them.
+//   - DSCP and ECN are not copied to UDP-encapsulated packets.
+//   - Forwarded packets of a Bypass policy inside a protected range are sent on
+//     by this process and meet neither nf_tables' forward hook nor its NAT.
+package userspace

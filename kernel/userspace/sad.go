@@ -1,0 +1,296 @@
+package userspace
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
+)
+
+const (
+	// firstSPI: 0 is never sent and 1 to 255 are reserved (RFC 4303 §2.1).
+	firstSPI = 256
+	// reservationTime is how long an SPI waits for its SA.
+	reservationTime = 5 * time.Minute
+	// usedKeysLimit bounds what is remembered of keys that were in use.
+	usedKeysLimit = 8192
+	// defaultPathMTU holds while nobody knows the way to the peer.
+	defaultPathMTU = 1500
+)
+
+// sa is a security association with what the packet path needs of it.
+type sa struct {
+	// These change only while the core's lock is held for writing. Keys are wiped.
+	kernel.SA
+	serial   uint64 // the order of installation
+	reserved bool   // an SPI that waits for its SA
+	pathMTU  int    // of the way to the peer, in octets
+	key      fingerprint
+
+	cipher        transform.Cipher
+	aead          bool
+	ivLen, icvLen int
+	align         int // of payload and trailer together (RFC 4303 §2.4)
+	added         time.Time
+
+	mu        sync.Mutex // guards what is below, and the cipher
+	seq       uint64     // of the last packet sent
+	replay    replayWindow
+	aad       [12]byte
+	aeadIV    [8]byte
+	ivPool    [64 * maxIVLen]byte
+	ivs       []byte // what is left of ivPool
+	lastUsed  time.Time
+	bytes     uint64
+	packets   uint64
+	replayErr uint64
+	authErr   uint64
+	dying     bool // the soft limit was told
+	dead      bool // the hard limit was told
+	mapped    netip.AddrPort
+}
+
+// fingerprint recognizes a key without holding it.
+type fingerprint [sha256.Size]byte
+
+// sad is the security association database (RFC 4301 §4.4.2). The core's lock
+// guards it.
+type sad struct {
+	in, out map[kernel.SAID]*sa
+	byReq   map[uint32][]*sa // outbound SAs, the newest first
+	serial  uint64
+
+	// Keys that protected packets: none of them may ever be installed again,
+	// because its sequence numbers, and with them AEAD nonces, would repeat.
+	seed     [16]byte
+	used     map[fingerprint]struct{}
+	usedRing []fingerprint
+	usedNext int
+}
+
+func newSAD() sad {
+	d := sad{
+		in:    make(map[kernel.SAID]*sa),
+		out:   make(map[kernel.SAID]*sa),
+		byReq: make(map[uint32][]*sa),
+		used:  make(map[fingerprint]struct{}),
+	}
+	rand.Read(d.seed[:])
+	return d
+}
+
+// reserve finds a free SPI and keeps it for an inbound SA.
+func (d *sad) reserve(now time.Time, op kernel.GetSPI) (kernel.SPI, error) {
+	if op.Proto != kernel.ESP {
+		return 0, fmt.Errorf("SPI for %v: %w", op.Proto, kernel.ErrUnsupported)
+	}
+	if !op.Dst.IsValid() {
+		return 0, fmt.Errorf("SPI for %v: a destination address is needed", op.Proto)
+	}
+	id := kernel.SAID{Dst: op.Dst, Proto: op.Proto}
+	for {
+		var b [4]byte
+		rand.Read(b[:])
+		id.SPI = kernel.SPI(binary.BigEndian.Uint32(b[:]))
+		if id.SPI >= firstSPI && d.in[id] == nil {
+			break
+		}
+	}
+	x := &sa{reserved: true, added: now}
+	x.SAID, x.Src, x.Direction, x.Mode, x.ReqID = id, op.Src, kernel.In, op.Mode, op.ReqID
+	x.Hard.Time = reservationTime
+	d.in[id] = x
+	return id.SPI, nil
+}
+
+// add installs an SA.
+func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
+	if err := checkSA(s); err != nil {
+		return nil, err
+	}
+	table := d.out
+	if s.Direction == kernel.In {
+		table = d.in
+	}
+	if old := table[s.SAID]; old != nil && !old.reserved {
+		return nil, fmt.Errorf("%v: %w", s.SAID, kernel.ErrExists)
+	}
+	key := d.fingerprint(s)
+	if _, known := d.used[key]; known && s.Direction == kernel.Out {
+		return nil, fmt.Errorf("%v: its key has protected packets before and must not be installed again", s.SAID)
+	}
+	cipher, err := transform.NewCipher(s.Encr, s.EncrKey, s.Integ, s.IntegKey)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", s.SAID, err)
+	}
+	d.serial++
+	x := &sa{
+		SA: s, serial: d.serial, pathMTU: pathMTU, key: key, added: now,
+		cipher: cipher, aead: s.Encr.AEAD(), ivLen: cipher.IVSize(), icvLen: cipher.ICVSize(),
+		align: max(4, cipher.BlockSize()),
+	}
+	x.EncrKey, x.IntegKey, x.Encap = nil, nil, cloneEncap(s.Encap)
+	if s.Direction == kernel.In {
+		x.replay = newReplayWindow(s.Replay)
+	} else {
+		d.byReq[s.ReqID] = slices.Insert(d.byReq[s.ReqID], 0, x)
+	}
+	table[s.SAID] = x
+	return x, nil
+}
+
+// checkSA says what about an SA cannot be done here.
+func checkSA(s kernel.SA) error {
+	switch {
+	case s.Proto != kernel.ESP:
+		return fmt.Errorf("%v: %w", s.SAID, kernel.ErrUnsupported)
+	case s.SPI < firstSPI:
+		return fmt.Errorf("%v: the SPI is 0 or reserved", s.SAID)
+	case !s.Src.IsValid() || !s.Dst.IsValid() || s.Src.Is4() != s.Dst.Is4():
+		return fmt.Errorf("%v: needs two addresses of one family, source is %v", s.SAID, s.Src)
+	case s.Direction != kernel.In && s.Direction != kernel.Out:
+		return fmt.Errorf("%v: needs a direction", s.SAID)
+	case s.Mode != kernel.Transport && s.Mode != kernel.Tunnel:
+		return fmt.Errorf("%v: needs a mode", s.SAID)
+	case !s.Encr.Built():
+		return fmt.Errorf("%v: %v: %w", s.SAID, s.Encr, kernel.ErrUnsupported)
+	case !s.Integ.Built():
+		return fmt.Errorf("%v: %v: %w", s.SAID, s.Integ, kernel.ErrUnsupported)
+	case s.Replay > maxReplay:
+		return fmt.Errorf("%v: anti-replay window of %d packets, at most %d: %w", s.SAID, s.Replay, maxReplay, kernel.ErrUnsupported)
+	case s.Selector != (kernel.Selector{}) && s.Selector.Valid() != nil:
+		return fmt.Errorf("%v: %w", s.SAID, s.Selector.Valid())
+	}
+	return nil
+}
+
+// update changes addresses, encapsulation and lifetimes. The SA is the one
+// with the same identity, or, when its destination moves, with the same SPI,
+// direction and request ID.
+func (d *sad) update(s kernel.SA) (*sa, error) {
+	table := d.out
+	if s.Direction == kernel.In {
+		table = d.in
+	}
+	x := table[s.SAID]
+	if x == nil {
+		for _, y := range table {
+			if y.SPI == s.SPI && y.Proto == s.Proto && y.ReqID == s.ReqID && !y.reserved {
+				x = y
+			}
+		}
+	}
+	switch {
+	case x == nil || x.reserved:
+		return nil, fmt.Errorf("%v: %w", s.SAID, kernel.ErrNotFound)
+	case !s.Src.IsValid() || !s.Dst.IsValid() || s.Src.Is4() != s.Dst.Is4():
+		return nil, fmt.Errorf("%v: needs two addresses of one family, source is %v", s.SAID, s.Src)
+	}
+	delete(table, x.SAID)
+	table[s.SAID] = x
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.SAID, x.Src, x.Encap = s.SAID, s.Src, cloneEncap(s.Encap)
+	x.Soft, x.Hard, x.dying, x.mapped = s.Soft, s.Hard, false, netip.AddrPort{}
+	return x, nil
+}
+
+// find returns an SA or a reservation, nil when there is none.
+func (d *sad) find(id kernel.SAID) *sa {
+	if x := d.in[id]; x != nil {
+		return x
+	}
+	return d.out[id]
+}
+
+// remove takes an SA out, and remembers its key when it was in use.
+func (d *sad) remove(x *sa) {
+	if x.Direction == kernel.In {
+		delete(d.in, x.SAID)
+		return
+	}
+	delete(d.out, x.SAID)
+	left := slices.DeleteFunc(d.byReq[x.ReqID], func(y *sa) bool { return y == x })
+	if len(left) == 0 {
+		delete(d.byReq, x.ReqID)
+	} else {
+		d.byReq[x.ReqID] = left
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.seq > 0 {
+		d.remember(x.key)
+	}
+}
+
+// remember keeps a key's fingerprint, in place of the oldest when there are
+// usedKeysLimit of them.
+func (d *sad) remember(key fingerprint) {
+	if _, known := d.used[key]; known {
+		return
+	}
+	if len(d.usedRing) < usedKeysLimit {
+		d.usedRing = append(d.usedRing, key)
+	} else {
+		delete(d.used, d.usedRing[d.usedNext])
+		d.usedRing[d.usedNext] = key
+		d.usedNext = (d.usedNext + 1) % usedKeysLimit
+	}
+	d.used[key] = struct{}{}
+}
+
+// fingerprint is of the encryption key, or of the integrity key where there is
+// no encryption. The seed is random and stays in the process, so that a
+// fingerprint says nothing to others.
+func (d *sad) fingerprint(s kernel.SA) fingerprint {
+	h := sha256.New()
+	h.Write(d.seed[:])
+	h.Write(binary.BigEndian.AppendUint16(nil, uint16(s.Encr)))
+	if len(s.EncrKey) > 0 {
+		h.Write(s.EncrKey)
+	} else {
+		h.Write(s.IntegKey)
+	}
+	return fingerprint(h.Sum(nil))
+}
+
+// all returns every SA but the reservations, the oldest first.
+func (d *sad) all() []*sa {
+	var list []*sa
+	for _, table := range []map[kernel.SAID]*sa{d.in, d.out} {
+		for _, x := range table {
+			if !x.reserved {
+				list = append(list, x)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *sa) int { return int(int64(a.serial - b.serial)) })
+	return list
+}
+
+// state is the SA as it is reported: without keys.
+func (s *sa) state() kernel.SAState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := kernel.SAState{
+		SA: s.SA, Added: s.added, LastUsed: s.lastUsed,
+		Bytes: s.bytes, Packets: s.packets, ReplayErr: s.replayErr, AuthErr: s.authErr,
+	}
+	st.Encap = cloneEncap(s.Encap)
+	return st
+}
+
+func cloneEncap(e *kernel.Encap) *kernel.Encap {
+	if e == nil {
+		return nil
+	}
+	c := *e
+	return &c
+}

@@ -1,0 +1,199 @@
+package userspace
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"racoon2/kernel"
+)
+
+const (
+	// acquireInterval is the shortest time between two Acquire events for the
+	// same traffic.
+	acquireInterval = time.Second
+	// acquireKeys bounds the destinations that a policy tells apart for that.
+	acquireKeys = 256
+	// queuePackets and queueTime bound what waits for an SA, for each policy.
+	queuePackets = 8
+	queueTime    = time.Second
+)
+
+// policy is an SPD entry with what waits for its SA.
+type policy struct {
+	kernel.Policy
+	added time.Time
+
+	mu       sync.Mutex
+	acquired map[netip.Addr]time.Time // in transport mode by destination
+	queue    []waiting
+}
+
+// waiting is a packet that came before its SA.
+type waiting struct {
+	octets []byte
+	since  time.Time
+}
+
+// spd is the security policy database (RFC 4301 §4.4.1). The core's lock
+// guards it.
+type spd struct {
+	in, out []*policy // the strongest first
+	id      kernel.PolicyID
+}
+
+// add installs a policy; with replace it takes the place of the one with the
+// same selector and direction.
+func (d *spd) add(now time.Time, p kernel.Policy, replace bool) (*policy, error) {
+	if err := checkPolicy(p); err != nil {
+		return nil, err
+	}
+	old := d.find(p.Selector, p.Direction)
+	switch {
+	case old != nil && !replace:
+		return nil, fmt.Errorf("policy %v %v: %w", p.Direction, p.Selector, kernel.ErrExists)
+	case old != nil:
+		p.ID = old.ID
+		d.remove(old)
+	default:
+		d.id++
+		p.ID = d.id
+	}
+	p.Templates = slices.Clone(p.Templates)
+	n := &policy{Policy: p, added: now}
+	list := d.list(p.Direction)
+	// Among policies of one priority the older one is the stronger.
+	at, _ := slices.BinarySearchFunc(*list, n, func(a, b *policy) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), -1)
+	})
+	*list = slices.Insert(*list, at, n)
+	return n, nil
+}
+
+// checkPolicy says what about a policy cannot be done here.
+func checkPolicy(p kernel.Policy) error {
+	if err := p.Selector.Valid(); err != nil {
+		return err
+	}
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("policy %v %v: "+format, append([]any{p.Direction, p.Selector}, args...)...)
+	}
+	switch {
+	case p.Direction == kernel.Forward:
+		return fail("inbound policies cover forwarded traffic: %w", kernel.ErrUnsupported)
+	case p.Direction != kernel.In && p.Direction != kernel.Out:
+		return fail("needs a direction")
+	case p.Action < kernel.Protect || p.Action > kernel.Bypass:
+		return fail("needs an action")
+	case p.Action != kernel.Protect && len(p.Templates) > 0:
+		return fail("%v takes no templates", p.Action)
+	case p.Action != kernel.Protect:
+		return nil
+	case len(p.Templates) == 0:
+		return fail("%v needs a template", p.Action)
+	case len(p.Templates) > 1:
+		return fail("bundle of %d transforms: %w", len(p.Templates), kernel.ErrUnsupported)
+	}
+	switch t := p.Templates[0]; {
+	case t.Proto != kernel.ESP:
+		return fail("%v: %w", t.Proto, kernel.ErrUnsupported)
+	case t.Mode != kernel.Transport && t.Mode != kernel.Tunnel:
+		return fail("the template needs a mode")
+	case t.Mode == kernel.Tunnel && (!t.Src.IsValid() || !t.Dst.IsValid()):
+		return fail("a tunnel needs its end points")
+	}
+	return nil
+}
+
+func (d *spd) list(direction kernel.Direction) *[]*policy {
+	if direction == kernel.In {
+		return &d.in
+	}
+	return &d.out
+}
+
+// find returns the policy with a selector and direction, nil when there is none.
+func (d *spd) find(s kernel.Selector, direction kernel.Direction) *policy {
+	for _, p := range *d.list(direction) {
+		if p.Selector == s && p.Direction == direction {
+			return p
+		}
+	}
+	return nil
+}
+
+func (d *spd) remove(p *policy) {
+	list := d.list(p.Direction)
+	*list = slices.DeleteFunc(*list, func(q *policy) bool { return q == p })
+}
+
+// match is the strongest policy for a packet, nil when there is none. blocked
+// says that the packet is a fragment without ports, and a policy for some ports
+// might have covered it: it must not pass (RFC 4301 §7).
+func (d *spd) match(direction kernel.Direction, p *packet) (found *policy, blocked bool) {
+	for _, q := range *d.list(direction) {
+		if q.Selector.Matches(p.sel) {
+			return q, false
+		}
+		if p.laterFragment && q.Action != kernel.Bypass {
+			any := q.Selector
+			any.SrcPort, any.DstPort = kernel.AnyPort, kernel.AnyPort
+			if any.Matches(p.sel) {
+				return nil, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// acquire says whether an Acquire event is due for a packet.
+func (p *policy) acquire(now time.Time, dst netip.Addr) bool {
+	if p.Templates[0].Mode == kernel.Tunnel {
+		dst = netip.Addr{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, known := p.acquired[dst]; known && now.Sub(last) < acquireInterval {
+		return false
+	}
+	if p.acquired == nil || len(p.acquired) >= acquireKeys {
+		p.acquired = make(map[netip.Addr]time.Time)
+	}
+	p.acquired[dst] = now
+	return true
+}
+
+// hold keeps a packet until its SA is there; the oldest gives way.
+func (p *policy) hold(now time.Time, octets []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.queue) == queuePackets {
+		p.queue = slices.Delete(p.queue, 0, 1)
+	}
+	p.queue = append(p.queue, waiting{slices.Clone(octets), now})
+}
+
+// release gives back what was held and is not too old.
+func (p *policy) release(now time.Time) []waiting {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ready := p.queue
+	p.queue = nil
+	return slices.DeleteFunc(ready, func(w waiting) bool { return now.Sub(w.since) > queueTime })
+}
+
+// policies is a copy of all policies, inbound first, the strongest first.
+func (d *spd) policies() []kernel.Policy {
+	all := make([]kernel.Policy, 0, len(d.in)+len(d.out))
+	for _, list := range [][]*policy{d.in, d.out} {
+		for _, p := range list {
+			copied := p.Policy
+			copied.Templates = slices.Clone(p.Templates)
+			all = append(all, copied)
+		}
+	}
+	return all
+}
