@@ -106,8 +106,8 @@ type Child struct {
 	// Dynamic says that every Dst of Outbound stands for the IKE peer's own address.
 	Dynamic bool
 	Mode    kernel.Mode
-	Level    kernel.Level
-	ReqID    uint32
+	Level   kernel.Level
+	ReqID   uint32
 
 	MyEnd, PeerEnd netip.Addr // tunnel end points; zero: the IKE SA's addresses
 

@@ -2,7 +2,9 @@ package ikev2
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
+	"io"
 	"net/netip"
 	"time"
 
@@ -15,35 +17,85 @@ import (
 type Engine struct {
 	cfg      Config
 	settings *Settings
+	table    []row
 	now      time.Time // of the input being handled
 	out      *Outbox   // of the input being handled
-	counters map[string]uint64
+	serial   uint64    // of the last IKE SA, job or kernel request
+	closing  bool      // Shutdown was asked for
+
+	sas      map[uint64]*ikeSA // by serial
+	bySPI    map[uint64]*ikeSA // by the SPI that this host allocated
+	byRemote map[string][]*ikeSA
+	initial  map[initialKey]*ikeSA
+	bySAID   map[kernel.SAID]*childSA
+
+	jobs      map[uint64]func(any, error)
+	kernelOps map[uint64]func(kernel.Result)
+	timers    timerHeap
+	lingering lingering
+	counters  map[string]uint64
+
+	cookies     cookieJar
+	unknownSPIs bucket // answers INVALID_IKE_SPI
+	hints       bucket // liveness checks that a clear message asked for
 }
 
 // New makes an engine without any SA.
 func New(cfg Config) *Engine {
-	return &Engine{cfg: cfg, settings: cfg.Settings, counters: make(map[string]uint64)}
+	if cfg.Shared == nil {
+		cfg.Shared = new(Shared)
+	}
+	if cfg.Settings == nil {
+		cfg.Settings = new(Settings)
+	}
+	return &Engine{
+		cfg: cfg, settings: cfg.Settings, table: transitions(),
+		sas: make(map[uint64]*ikeSA), bySPI: make(map[uint64]*ikeSA), byRemote: make(map[string][]*ikeSA),
+		initial: make(map[initialKey]*ikeSA), bySAID: make(map[kernel.SAID]*childSA),
+		jobs: make(map[uint64]func(any, error)), kernelOps: make(map[uint64]func(kernel.Result)),
+		lingering: lingering{bySPI: make(map[uint64]*lastWord)}, counters: make(map[string]uint64),
+	}
 }
 
 // Handle takes one input and appends all of its effects to out, in order.
 // now never goes back between two calls.
 func (e *Engine) Handle(now time.Time, in Input, out *Outbox) {
 	e.now, e.out = now, out
-	defer func() { e.out = nil }()
+	switch in := in.(type) {
+	case Datagram:
+		e.datagram(in)
+	case Timeout:
+		e.expireTimers()
+	case KernelResult:
+		e.kernelResult(in.Result)
+	case KernelEvent:
+		e.kernelEvent(in.Event)
+	case JobDone:
+		e.jobDone(in)
+	case Initiate:
+		e.initiate(in)
+	case Terminate:
+		e.terminate(in)
+	case Routed:
+		e.routed(in)
+	case Reconfigure:
+		e.reconfigure(in.Settings)
+	case Shutdown:
+		e.shutdown()
+	}
+	e.out = nil
 }
 
 // Deadline is the time of the earliest timer; false when no timer runs.
-func (e *Engine) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (e *Engine) Deadline() (time.Time, bool) {
+	if len(e.timers) == 0 {
+		return time.Time{}, false
+	}
+	return e.timers[0].deadline, true
+}
 
 // Idle says that no SA and no unanswered kernel request is left.
-func (e *Engine) Idle() bool { return true }
-
-// Status describes every IKE SA, in the order in which they were made.
-func (e *Engine) Status() []IKEInfo { return nil }
-
-// Counters are the events by trace reason since the start, and the gauges
-// "half_open", "ike_sas" and "child_sas".
-func (e *Engine) Counters() map[string]uint64 { return nil }
+func (e *Engine) Idle() bool { return len(e.sas) == 0 && len(e.kernelOps) == 0 }
 
 // ShardOf finds the shard that a datagram is for. The SPI that this host
 // allocated carries the number in its first octet; an IKE_SA_INIT request,
@@ -65,6 +117,71 @@ func ShardOf(datagram []byte, remote netip.AddrPort, shards int) int {
 		}
 	}
 	return int(ours[0]) % shards
+}
+
+// kernelEvent takes what the kernel noticed by itself.
+func (e *Engine) kernelEvent(ev kernel.Event) {
+	switch ev := ev.(type) {
+	case kernel.Expire:
+		e.expired(ev)
+	case kernel.Mapping:
+		e.mapping(ev)
+	case kernel.Deleted:
+		if c := e.bySAID[ev.ID]; c != nil {
+			c.lost("somebody deleted its SA in the kernel")
+		}
+	case kernel.Flushed:
+		e.flushed(ev.Proto)
+	}
+}
+
+// job gives work to the pool. The IKE SA is busy until done has its result;
+// the result of an IKE SA that ended meanwhile falls to the ground.
+func (sa *ikeSA) job(name string, run func() (any, error), done func(any, error)) {
+	serial := sa.e.nextSerial()
+	sa.wait()
+	sa.e.jobs[serial] = func(v any, err error) {
+		if sa.state == stateDead {
+			forget(v)
+			return
+		}
+		sa.busy = false
+		done(v, err)
+		sa.pump()
+	}
+	sa.e.do(Job{Serial: serial, Name: name, Run: run})
+}
+
+// forget wipes the secret in a job's result that nobody waits for any more.
+func forget(v any) {
+	switch v := v.(type) {
+	case []byte:
+		clear(v)
+	case exchanged:
+		clear(v.shared)
+	}
+}
+
+func (e *Engine) jobDone(in JobDone) {
+	done := e.jobs[in.Serial]
+	delete(e.jobs, in.Serial)
+	if done != nil {
+		done(in.Value, in.Err)
+	}
+}
+
+// nextSerial numbers IKE SAs, jobs and kernel requests.
+func (e *Engine) nextSerial() uint64 {
+	e.serial++
+	return e.serial
+}
+
+// random fills b from the injected source.
+func (e *Engine) random(b []byte) error {
+	if _, err := io.ReadFull(e.cfg.Rand, b); err != nil {
+		return fmt.Errorf("the random source fails: %w", err)
+	}
+	return nil
 }
 
 // do appends one effect of the input being handled.

@@ -1,0 +1,165 @@
+package ikev2
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"racoon2/ikev2/auth"
+	"racoon2/ikev2/message"
+	"racoon2/kernel/trace"
+)
+
+// authRequest checks who the initiator is, and then makes the first child.
+func (sa *ikeSA) authRequest(r *row, m *received) {
+	s, id := sa.setup, m.id(true)
+	sa.peerID = Identity{id.IDType, slices.Clone(id.Data)}
+	remote, why := sa.e.selectRemote(sa, m.id(false))
+	if remote == nil {
+		sa.e.trace(trace.ProtoErr, reasonIDMismatch, why, sa.attrs(
+			attr("offered", sa.peerID.String()), attr("first_mismatch", why))...)
+		sa.refuseAuth(m, reasonIDMismatch, why)
+		return
+	}
+	signed := auth.Signed{Message: s.initRequest, PeerNonce: s.nr, SKp: sa.keys.pPeer, ID: idBody(sa.peerID)}
+	if why := sa.checkAuth(remote, find[*message.Auth](m), signed); why != "" {
+		sa.e.trace(trace.ProtoErr, reasonAuthFailed, why, sa.attrs(attr("remote", remote.Name), attr("first_mismatch", why))...)
+		sa.refuseAuth(m, reasonAuthFailed, why)
+		return
+	}
+	// From here on the authenticated identity decides: its remote is the one
+	// whose policy counts, whatever the address suggested before.
+	sa.bind(remote)
+	sa.localID = remote.MyID
+	if m.notification(message.INITIAL_CONTACT) != nil {
+		sa.initialContact()
+	}
+	sa.setup = nil
+	sa.establish()
+	sa.state = r.next
+	sa.announce()
+	mac := auth.SharedKey(sa.keys.prf, remote.SharedKey, auth.Signed{
+		Message: s.initResponse, PeerNonce: s.ni, SKp: sa.keys.pOwn, ID: idBody(sa.localID),
+	})
+	head := []message.Payload{idPayload(sa.localID, false), &message.Auth{Method: message.AuthSharedKey, Data: mac}}
+	sa.answerChild(m, &childAnswer{head: head, ni: slices.Clone(s.ni), nr: slices.Clone(s.nr)})
+	s.wipe()
+}
+
+// authWithoutAuth refuses an initiator that wants EAP (RFC 7296 §2.16).
+func (sa *ikeSA) authWithoutAuth(_ *row, m *received) {
+	why := "AUTH: peer asks for EAP; only pre-shared keys are accepted"
+	sa.e.trace(trace.ProtoErr, reasonAuthFailed, why, sa.attrs(attr("first_mismatch", why))...)
+	sa.refuseAuth(m, reasonAuthFailed, why)
+}
+
+// refuseAuth answers AUTHENTICATION_FAILED and ends the IKE SA
+// (RFC 7296 §2.21.2). The peer is told nothing more.
+func (sa *ikeSA) refuseAuth(m *received, reason, text string) {
+	sa.respondNotify(m, message.AUTHENTICATION_FAILED, nil)
+	sa.destroy(reason, text)
+}
+
+// selectRemote finds the remote of an initiator by its identity, among those
+// that accept its address and the IKE SA's suite. Where several accept the
+// identity, the one that IDr names wins, then the configuration's order.
+func (e *Engine) selectRemote(sa *ikeSA, idr *message.ID) (*Remote, string) {
+	var why []string
+	var best *Remote
+	for _, r := range e.candidates(sa.peer.Addr()) {
+		problem := r.acceptsID(sa.peerID)
+		if problem == "" && !r.allowsSuite(sa.suite) {
+			problem = fmt.Sprintf("IDi %s is of %s, which does not accept %s", sa.peerID, r.place(), sa.suite.summary())
+		}
+		if problem != "" {
+			why = append(why, problem)
+			continue
+		}
+		named := idr != nil && sameIdentity(r.MyID, Identity{idr.IDType, idr.Data})
+		if best == nil || named && !e.named(best, idr) {
+			best = r
+		}
+	}
+	if best == nil && len(why) == 0 {
+		why = []string{fmt.Sprintf("no remote accepts %s any more", sa.peer.Addr())}
+	}
+	return best, strings.Join(why[:min(len(why), 4)], "; ")
+}
+
+func (e *Engine) named(r *Remote, idr *message.ID) bool {
+	return sameIdentity(r.MyID, Identity{idr.IDType, idr.Data})
+}
+
+// acceptsID checks a peer's identity against peers_id; "" is accepted.
+func (r *Remote) acceptsID(id Identity) string {
+	for _, want := range r.PeerIDs {
+		if sameIdentity(want, id) || want.wildcard() && isAddressID(id) {
+			return ""
+		}
+	}
+	if !r.VerifyID {
+		return ""
+	}
+	return fmt.Sprintf("ID: peer is %s; %s accepts %s", id, r.place(), identityList(r.PeerIDs))
+}
+
+// sameIdentity compares type and data; names of hosts and mailboxes without
+// regard to the case of ASCII letters.
+func sameIdentity(a, b Identity) bool {
+	if a.Type != b.Type {
+		return false
+	}
+	if a.Type == message.ID_FQDN || a.Type == message.ID_RFC822_ADDR {
+		return bytes.Equal(lower(a.Data), lower(b.Data))
+	}
+	return bytes.Equal(a.Data, b.Data)
+}
+
+func lower(b []byte) []byte {
+	out := slices.Clone(b)
+	for i, c := range out {
+		if 'A' <= c && c <= 'Z' {
+			out[i] = c + 'a' - 'A'
+		}
+	}
+	return out
+}
+
+func isAddressID(id Identity) bool {
+	return id.Type == message.ID_IPV4_ADDR || id.Type == message.ID_IPV6_ADDR
+}
+
+// wildcard says that the identity stands for any address (peers_id ipaddr IP_ANY).
+func (id Identity) wildcard() bool {
+	if !isAddressID(id) {
+		return false
+	}
+	a, ok := netip.AddrFromSlice(id.Data)
+	return ok && a.IsUnspecified()
+}
+
+func identityList(list []Identity) string {
+	if len(list) == 0 {
+		return "no identity"
+	}
+	names := make([]string, len(list))
+	for i, id := range list {
+		names[i] = id.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// initialContact believes an authenticated peer that it has no other IKE SA
+// with this host: what stood before it began is dead (RFC 7296 §2.4). IKE SAs
+// that came up meanwhile, as when both ends start at once, are left alone.
+func (sa *ikeSA) initialContact() {
+	for _, other := range slices.Clone(sa.e.byRemote[sa.remote.Name]) {
+		older := !other.established.IsZero() && other.established.Before(sa.created)
+		if other != sa && older && sameIdentity(other.peerID, sa.peerID) && sameIdentity(other.localID, sa.localID) {
+			sa.e.trace(trace.Info, reasonInitialContact, "the peer says that it has lost its older IKE SA", other.attrs()...)
+			other.destroy(reasonInitialContact, "the peer has lost it")
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// Package ikev2 is the IKEv2 engine (RFC 7296): IKE SAs with their exchanges,
+// the child SAs negotiated in them, and the requests that put those into a
+// kernel. It is sans-IO: an Engine takes one Input and returns all of its
+// effects; sockets, kernels, clocks, randomness and heavy arithmetic belong to
+// its driver. Every asymmetric operation is a Job, every time is an argument,
+// every random octet comes from Config.Rand.
+//
+// An Engine never reads a configuration, opens a socket, starts a goroutine or
+// returns an error for what a peer did: it answers as the RFC says, counts the
+// reason out of a closed set, and says in a trace event what was offered, what
+// was configured and the first thing that did not match. Nothing of that goes to
+// the peer.
+//
+// A message passes three gates before a handler runs: the window (exchange.go)
+// for its Message ID, the SK payload for its integrity, and the transition table
+// (table.go, printed by TransitionTable and in testdata/transitions.txt) for its
+// payloads in the state at hand.
+//
+// RFCs: 7296; 5282 (AEADs in SK), 3948 (ESP in UDP, keepalives), 6989 (checks of
+// public values, in transform), 8247 (the algorithms, by configuration).
+//
+// Known limits: authentication by pre-shared key only; no fragmentation
+// (RFC 7383), no EAP, no Configuration payload, no MOBIKE; ESP only, no AH and
+// no IPComp; window size 1. A child SA carries one address family. A peer behind
+// a NAT that changes its address (not only its port) gets new child SAs.
+package ikev2

@@ -1,0 +1,198 @@
+package ikev2
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"racoon2/ikev2/message"
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
+	"racoon2/kernel/trace"
+)
+
+// negotiation is a child SA in the making, at the end that asked for it.
+type negotiation struct {
+	want    want
+	replace *childSA // nil: a new one
+	child   *childSA // with its SPI reserved
+	offered []message.Proposal
+	sent    trafficSet
+}
+
+// payloads are the child's part of a request; false when nothing of the
+// configured traffic can go to this peer.
+func (n *negotiation) payloads(sa *ikeSA, use keUse) ([]message.Payload, bool) {
+	c := n.child
+	set, ok := offerTraffic(c.conf.setsFor(sa), n.want.packet)
+	if n.replace != nil {
+		// RFC 7296 §2.9.2: the same traffic, and no packet's own selectors.
+		set, ok = n.replace.traffic, true
+	}
+	if !ok {
+		return nil, false
+	}
+	n.sent = set
+	n.offered = offer(c.conf.alternatives(use, nil), spiOctets(c.spiIn))
+	var list []message.Payload
+	if c.conf.Mode == kernel.Transport {
+		list = append(list, notify(message.USE_TRANSPORT_MODE, nil))
+	}
+	list = append(list, notify(message.ESP_TFC_PADDING_NOT_SUPPORTED, nil), &message.SA{Proposals: n.offered})
+	return list, true
+}
+
+// tsPayloads are TSi and TSr of a request.
+func (n *negotiation) tsPayloads() []message.Payload {
+	return []message.Payload{
+		&message.TS{Initiator: true, Selectors: n.sent.local},
+		&message.TS{Initiator: false, Selectors: n.sent.remote},
+	}
+}
+
+// setsFor is the child's traffic as this IKE SA can carry it: transport mode
+// reaches only from one of its addresses to the other (RFC 7296 §2.23.1).
+func (c *Child) setsFor(sa *ikeSA) []trafficSet {
+	sets := c.sets(sa.peer.Addr())
+	if c.Mode != kernel.Transport {
+		return sets
+	}
+	var out []trafficSet
+	for _, s := range sets {
+		t := trafficSet{
+			narrow([]message.TrafficSelector{hostTS(sa.local.Addr())}, s.local),
+			narrow([]message.TrafficSelector{hostTS(sa.peer.Addr())}, s.remote),
+		}
+		if len(t.local) > 0 && len(t.remote) > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// hostTS is all traffic of one address.
+func hostTS(a netip.Addr) message.TrafficSelector {
+	return message.TrafficSelector{EndPort: 65535, Start: a, End: a}
+}
+
+// accept takes the responder's choice and installs the child; done learns how
+// it ended ("" is well). shared is g^ir of this exchange, nil without one.
+func (n *negotiation) accept(sa *ikeSA, m *received, ni, nr, shared []byte, done func(problem string)) {
+	c := n.child
+	fail := func(reason, text string) {
+		sa.e.trace(trace.ProtoErr, reason, text, c.attrs(attr("offered", proposalList(n.offered)))...)
+		// The responder has installed its half: it must hear that it is for nothing.
+		spi := c.spiIn
+		c.remove(text)
+		n.failed(sa, reason, text)
+		sa.enqueue(&deleteChildTask{spi: spi})
+		if done != nil {
+			done(text)
+		}
+	}
+	reason, err := n.check(sa, m)
+	if err == nil {
+		c.keys, err = deriveChildKeys(sa.keys, c.suite, shared, ni, nr)
+		reason = reasonInternal
+	}
+	if err != nil {
+		fail(reason, "the answer for child "+c.conf.Name+" is not acceptable: "+err.Error())
+		return
+	}
+	c.install(func(err error) {
+		if err != nil {
+			fail(reasonKernel, err.Error())
+			return
+		}
+		c.up()
+		if done != nil {
+			done("")
+		}
+	})
+}
+
+// check verifies mode, proposal and traffic selectors of the answer and notes
+// them in the child.
+func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
+	c := n.child
+	transport := m.notification(message.USE_TRANSPORT_MODE) != nil
+	if transport != (c.conf.Mode == kernel.Transport) {
+		return reasonModeMismatch, fmt.Errorf("mode: peer chooses %s; %s has %s",
+			map[bool]string{true: "transport", false: "tunnel"}[transport], c.conf.place(), modeName(c.conf.Mode))
+	}
+	choice, err := verifyChoice(n.offered, find[*message.SA](m).Proposals)
+	if err != nil {
+		return reasonNoProposal, err
+	}
+	c.suite = choice.childSuite()
+	c.spiOut = kernel.SPI(binary.BigEndian.Uint32(choice.spi))
+	if c.spiOut == 0 {
+		return reasonInvalidSyntax, fmt.Errorf("the SPI is 0")
+	}
+	local, remote := m.selectors(true), m.selectors(false)
+	if transport {
+		// RFC 7296 §2.23.1: across a NAT the answer has the addresses as the
+		// responder sees them.
+		if sa.natLocal {
+			local, _ = substitute(local, sa.local.Addr())
+		}
+		if sa.natPeer {
+			remote, _ = substitute(remote, sa.peer.Addr())
+		}
+	}
+	// RFC 7296 §2.9: the answer is a subset of the request.
+	if len(local) == 0 || len(remote) == 0 || !coversAll(n.sent.local, local) || !coversAll(n.sent.remote, remote) {
+		return reasonTSUnacceptable, fmt.Errorf("traffic selectors: peer chooses %s to %s; this host asked for %s to %s",
+			tsList(local), tsList(remote), tsList(n.sent.local), tsList(n.sent.remote))
+	}
+	c.traffic = trafficSet{dropCovered(local), dropCovered(remote)}
+	return "", nil
+}
+
+// refused deals with an error for the child in an answer; the IKE SA stays
+// (RFC 7296 §1.2, §2.21.2).
+func (n *negotiation) refused(sa *ikeSA, refusal *message.Notify) {
+	kind := message.NO_PROPOSAL_CHOSEN
+	if refusal != nil {
+		kind = refusal.Kind
+	}
+	reason := reasonChildRefused
+	switch kind {
+	case message.NO_PROPOSAL_CHOSEN:
+		reason = reasonNoProposal
+	case message.TS_UNACCEPTABLE:
+		reason = reasonTSUnacceptable
+	case message.INVALID_KE_PAYLOAD:
+		reason = reasonInvalidKE
+	case message.NO_ADDITIONAL_SAS:
+		reason = reasonNoAdditionalSAs
+	case message.TEMPORARY_FAILURE:
+		reason = reasonTemporary
+	case message.CHILD_SA_NOT_FOUND:
+		reason = reasonChildNotFound
+	}
+	text := fmt.Sprintf("the peer refuses child %s with %s", n.want.child.Name, kind)
+	sa.e.trace(trace.ProtoErr, reason, text, sa.attrs(attr("offered", proposalList(n.offered)),
+		attr("offered_traffic", tsList(n.sent.local)+" to "+tsList(n.sent.remote)))...)
+	n.drop(text)
+	n.failed(sa, reason, text)
+}
+
+// drop gives the reserved SPI back.
+func (n *negotiation) drop(why string) {
+	if n.child != nil {
+		n.child.remove(why)
+	}
+}
+
+// failed tells whoever asked. A rekey was asked for by nobody.
+func (n *negotiation) failed(sa *ikeSA, _, text string) {
+	if n.replace == nil {
+		sa.e.do(InitiateFailed{Remote: sa.remoteName(), Child: n.want.child.Name, Reason: text})
+	}
+}
+
+// kePayload is KEi of a request with perfect forward secrecy.
+func kePayload(key transform.PrivateKey) *message.KE {
+	return &message.KE{Method: key.Method(), Data: key.Public()}
+}

@@ -1,0 +1,57 @@
+package ikev2
+
+// The reasons of trace events, a closed set. Each one is also the name of a
+// counter.
+const (
+	// what is wrong with a datagram
+	reasonInvalidSyntax  = "invalid_syntax"     // does not decode, or lacks a payload that its exchange requires
+	reasonMajorVersion   = "major_version"      // IKE version other than 2
+	reasonCritical       = "critical_payload"   // an unknown payload with the critical bit
+	reasonIntegrity      = "integrity"          // its checksum is wrong
+	reasonUnknownSPI     = "unknown_spi"        // no IKE SA has this SPI
+	reasonStaleResponse  = "stale_response"     // answers nothing that is outstanding
+	reasonOldMessage     = "old_message_id"     // below the window
+	reasonFutureMessage  = "invalid_message_id" // above the window
+	reasonUnexpected     = "unexpected_message" // no row of the transition table allows it
+	reasonUnprotected    = "unprotected"        // a clear message where only protected ones count
+	reasonRetransmission = "retransmission"     // a request seen before, answered from the cache or dropped
+	reasonHoldLimit      = "hold_limit"         // too many messages for a busy IKE SA
+
+	// why an IKE SA is not set up
+	reasonNoRemote        = "no_remote"          // no remote accepts this address
+	reasonNoProposal      = "no_proposal_chosen" // IKE or child
+	reasonInvalidKE       = "invalid_ke"         // the peer's group is not the one chosen, or its value is bad
+	reasonCookieRequired  = "cookie_required"    // asked for a cookie
+	reasonCookieLimit     = "cookie_limit"       // the peer keeps asking for cookies
+	reasonHalfOpenLimit   = "half_open_limit"    // as many half-open IKE SAs as allowed
+	reasonSetupTimeout    = "setup_timeout"      // not established in time
+	reasonAuthFailed      = "auth_failed"        // AUTH is wrong, or the peer says that ours is
+	reasonIDMismatch      = "id_mismatch"        // the peer's identity is not acceptable
+	reasonPeerRefused     = "peer_refused"       // an error notification in the clear
+	reasonShutdown        = "shutdown"           // refused because this engine shuts down
+	reasonRetransmitLimit = "retransmit_limit"   // the peer does not answer
+	reasonNoRoute         = "no_route"           // no address of this host reaches the peer
+
+	// why a child SA is not set up
+	reasonTSUnacceptable  = "ts_unacceptable"
+	reasonModeMismatch    = "mode_mismatch" // transport asked, tunnel configured, or the reverse
+	reasonKernel          = "kernel"        // the kernel refused an SA
+	reasonNoAdditionalSAs = "no_additional_sas"
+	reasonTemporary       = "temporary_failure"
+	reasonChildNotFound   = "child_sa_not_found"
+	reasonChildRefused    = "child_refused" // another error notification
+
+	// internal
+	reasonInternal = "internal"
+	reasonRandom   = "random"
+
+	// what went well
+	reasonEstablished    = "ike_established"
+	reasonIKERekeyed     = "ike_rekeyed"
+	reasonIKEDeleted     = "ike_deleted"
+	reasonChildUp        = "child_up"
+	reasonChildRekeyed   = "child_rekeyed"
+	reasonChildDown      = "child_down"
+	reasonPeerMoved      = "peer_moved"
+	reasonInitialContact = "initial_contact"
+)

@@ -1,0 +1,70 @@
+package ikev2
+
+import (
+	"bytes"
+
+	"racoon2/kernel/trace"
+)
+
+// rekey asks for the successor of a child that nears its end.
+func (c *childSA) rekey() {
+	if !c.standing() || c.rekeying || c.sa.state != stateEstablished || c.sa.closing {
+		return
+	}
+	c.rekeying = true
+	c.sa.enqueue(&childTask{negotiation: negotiation{want: want{child: c.conf}, replace: c}})
+}
+
+// lowest is the lower one of two nonces, octet by octet (RFC 7296 §2.8.1).
+func lowest(a, b []byte) []byte {
+	if bytes.Compare(a, b) <= 0 {
+		return bytes.Clone(a)
+	}
+	return bytes.Clone(b)
+}
+
+// replacedByPeer notes that the peer's request made the successor. The peer
+// deletes the old one, unless this host's own request crosses it.
+func (c *childSA) replacedByPeer(successor *childSA, low []byte) {
+	sa := c.sa
+	sa.e.trace(trace.Info, reasonChildRekeyed, "the peer has rekeyed a child SA", successor.attrs()...)
+	if c.rekeying && sa.rekeyUnderWay(c) {
+		c.peers, c.peersLow = successor, low
+		return
+	}
+	c.state = childReplaced
+}
+
+// rekeyUnderWay says that this host's request to rekey c was sent.
+func (sa *ikeSA) rekeyUnderWay(c *childSA) bool {
+	t, ok := sa.x.current.(*childTask)
+	return ok && t.replace == c
+}
+
+// settle follows a successful rekey by this host. Without a collision the old
+// child goes. With one, the child whose exchange has the lowest of the four
+// nonces is closed by the end that made it, and the end that made the other one
+// deletes the old child (RFC 7296 §2.8.1).
+func (t *childTask) settle(sa *ikeSA, low []byte) {
+	old := t.replace
+	sa.e.trace(trace.Info, reasonChildRekeyed, "child SA rekeyed", t.child.attrs()...)
+	if old.state == childGone {
+		return
+	}
+	if old.peers != nil && old.peers.state == childUp && bytes.Compare(low, old.peersLow) < 0 {
+		old.state = childReplaced // the peer deletes it
+		t.child.close("both ends rekeyed at once, and the other child stays")
+		return
+	}
+	old.close("it was rekeyed")
+}
+
+// close deletes a child and tells the peer. Its SAs stay until the peer has
+// answered, so that nothing in flight is lost.
+func (c *childSA) close(why string) {
+	if c.state != childUp && c.state != childReplaced {
+		return
+	}
+	c.state = childDeleting
+	c.sa.x.queue = append(c.sa.x.queue, &deleteChildTask{spi: c.spiIn, child: c, why: why})
+}
