@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"racoon2/ikev2"
+	"racoon2/kernel"
+	"racoon2/kernel/fake"
+	"racoon2/policy"
+)
+
+// installedSA is an SA as it was given to a kernel.
+type installedSA struct {
+	sa  kernel.SA // without keys
+	key [sha256.Size]byte
+}
+
+// submit gives an operation to the kernel, which does one after the other.
+func (h *Host) submit(r kernel.Request) {
+	h.kernelFree = max(h.kernelFree, h.w.now) + kernelTime
+	life := h.life
+	h.w.busyAfter(h.kernelFree-h.w.now, func() {
+		if h.life != life && !h.kernelRuns {
+			return
+		}
+		result := kernel.Result{Request: r}
+		for i, one := range h.tapRequest(r) {
+			got := h.apply(one)
+			if i == 0 {
+				result.Err, result.SPI, result.Policy = got.Err, got.SPI, got.Policy
+				result.SAs, result.Policies = got.SAs, got.Policies
+			}
+		}
+		h.kernelTimer()
+		if h.life != life {
+			return
+		}
+		switch r.Owner.Engine {
+		case kernel.PolicyManager:
+			h.policyInput(policy.KernelResult{Result: result})
+		case kernel.IKEv2:
+			if n := int(r.Owner.Shard); n < len(h.shards) {
+				h.engineInput(h.shards[n], ikev2.KernelResult{Result: result})
+			}
+		}
+		h.watchPolicies()
+	})
+}
+
+// apply does one operation and notes what the kernel holds after it.
+func (h *Host) apply(r kernel.Request) kernel.Result {
+	var key [sha256.Size]byte
+	if op, ok := r.Op.(kernel.AddSA); ok {
+		key = keyOfSA(op.SA)
+	}
+	result := h.kernel.Apply(h.w.Now(), r)
+	if result.Err != nil {
+		h.w.note(line{host: h.Name, text: "kernel refuses: " + result.Err.Error()})
+		return result
+	}
+	switch op := r.Op.(type) {
+	case kernel.GetSPI:
+		h.reserved[kernel.SAID{Dst: op.Dst, Proto: op.Proto, SPI: result.SPI}] = true
+	case kernel.AddSA:
+		h.added(op.SA, key)
+		h.owners[op.SA.SAID] = r.Owner
+	case kernel.UpdateSA:
+		h.updated(op.SA, r.Owner)
+	case kernel.DeleteSA:
+		delete(h.reserved, op.ID)
+		delete(h.installed, op.ID)
+		delete(h.owners, op.ID)
+	case kernel.FlushSA:
+		clear(h.reserved)
+		clear(h.installed)
+		clear(h.owners)
+	}
+	return result
+}
+
+// added notes a new SA and checks its key and its place in the order.
+func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
+	delete(h.reserved, sa.SAID)
+	h.w.keyUsed(h, sa, key)
+	sa.EncrKey, sa.IntegKey = nil, nil
+	h.installed[sa.SAID] = &installedSA{sa: sa, key: key}
+	if sa.Direction != kernel.Out {
+		return
+	}
+	var in, out int
+	for _, other := range h.installed {
+		switch {
+		case other.sa.ReqID != sa.ReqID:
+		case other.sa.Direction == kernel.In && other.sa.Src == sa.Dst:
+			in++
+		case other.sa.Direction == kernel.Out && other.sa.Dst == sa.Dst:
+			out++
+		}
+	}
+	if in < out {
+		h.w.violate(h.Name, InboundFirst, "%v was installed, and nothing to receive with", sa)
+	}
+}
+
+// keyUse is one end of an SA.
+type keyUse struct {
+	host      *Host
+	direction kernel.Direction
+	spi       kernel.SPI
+}
+
+// keyUsed holds that a key serves one SA: one host that sends and one that
+// receives, with the same SPI, once each.
+func (w *World) keyUsed(h *Host, sa kernel.SA, key [sha256.Size]byte) {
+	for _, u := range w.keys[key] {
+		if u.host == h || u.direction == sa.Direction || u.spi != sa.SPI {
+			w.violate(h.Name, NoKeyReuse, "%v has the key of SA %v of %s", sa, u.spi, u.host.Name)
+		}
+	}
+	w.keys[key] = append(w.keys[key], keyUse{h, sa.Direction, sa.SPI})
+}
+
+// updated notes a change of addresses; the destination may be among them.
+func (h *Host) updated(sa kernel.SA, owner kernel.Owner) {
+	for id, one := range h.installed {
+		if id.SPI == sa.SPI && id.Proto == sa.Proto && one.sa.Direction == sa.Direction {
+			delete(h.installed, id)
+			delete(h.owners, id)
+			one.sa.SAID, one.sa.Src, one.sa.Encap = sa.SAID, sa.Src, sa.Encap
+			h.installed[sa.SAID] = one
+			h.owners[sa.SAID] = owner
+			return
+		}
+	}
+}
+
+// keyOfSA is a digest of algorithms and keys.
+func keyOfSA(sa kernel.SA) [sha256.Size]byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(sa.Encr))
+	b = binary.BigEndian.AppendUint16(b, uint16(sa.Integ))
+	b = append(b, sa.EncrKey...)
+	b = append(b, sa.IntegKey...)
+	sum := sha256.Sum256(b)
+	clear(b)
+	return sum
+}
+
+// kernelEvents routes what a kernel noticed, as agent's pump does.
+func (h *Host) kernelEvents(events []kernel.Event) {
+	for _, event := range events {
+		switch e := event.(type) {
+		case kernel.Acquire, kernel.PolicyDeleted:
+			h.later(0, func() { h.policyInput(policy.KernelEvent{Event: e}) })
+		case kernel.Resync:
+			h.later(0, func() { h.policyInput(policy.KernelEvent{Event: e}) })
+		case kernel.Expire:
+			h.ownedEvent(e.ID, e, e.Hard)
+		case kernel.Mapping:
+			h.ownedEvent(e.ID, e, false)
+		case kernel.Deleted:
+			h.ownedEvent(e.ID, e, true)
+		case kernel.Flushed:
+			clear(h.owners)
+			for _, s := range h.shards {
+				h.later(0, func() { h.engineInput(s, ikev2.KernelEvent{Event: e}) })
+			}
+		}
+	}
+}
+
+// ownedEvent hands an event to the engine that owns the SA; gone says that the
+// SA is no more.
+func (h *Host) ownedEvent(id kernel.SAID, ev kernel.Event, gone bool) {
+	owner, ok := h.owners[id]
+	if gone {
+		delete(h.owners, id)
+		delete(h.installed, id)
+	}
+	if n := int(owner.Shard); ok && h.alive && n < len(h.shards) {
+		h.later(0, func() { h.engineInput(h.shards[n], ikev2.KernelEvent{Event: ev}) })
+	}
+}
+
+// output lets the host's kernel send a packet.
+func (h *Host) output(p fake.Packet) {
+	d, events := h.kernel.Output(h.w.Now(), p)
+	h.kernelEvents(events)
+	h.kernelTimer()
+	if d = h.tapOutput(p, d); d != nil {
+		h.w.traffic.left(h, d)
+		h.w.net.sendKernel(h, d)
+	}
+}
+
+// receive takes a datagram of another kernel from the wire.
+func (h *Host) receive(d *fake.Datagram) {
+	if !h.kernelRuns {
+		return
+	}
+	if d.ESP && d.DstPort != 0 && (!h.alive || !h.listens(d.DstPort)) {
+		return // the socket that carries it is the process's
+	}
+	p, events := h.kernel.Input(h.w.Now(), d)
+	h.kernelEvents(events)
+	h.kernelTimer()
+	if p = h.tapDeliver(d, p); p != nil {
+		h.w.traffic.delivered(h, d, *p)
+	}
+}
+
+// kernelTimer plans the kernel's next Tick.
+func (h *Host) kernelTimer() {
+	t, ok := h.kernel.Deadline()
+	if !ok {
+		return
+	}
+	at := max(t.Sub(epoch), h.w.now)
+	if h.kernelWake == at && at > h.w.now {
+		return
+	}
+	h.kernelWake = at
+	k := h.kernel
+	h.w.queue.plan(at, func() {
+		if h.kernel != k || h.kernelWake != at {
+			return
+		}
+		h.kernelWake = 0
+		h.kernelEvents(k.Tick(h.w.Now()))
+		h.kernelTimer()
+	})
+}

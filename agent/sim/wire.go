@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"racoon2/ikev2/message"
+)
+
+// wire watches every IKE datagram that is sent and received, and holds the
+// rules that need no key to check.
+type wire struct {
+	w *World
+	// asked are the requests that a host received, answered the responses.
+	asked, answered map[exchangeKey]bool
+	// octets are those of protected messages, by sender.
+	octets map[exchangeKey][sha256.Size]byte
+}
+
+// exchangeKey names one message at one host: by the header's SPIi, which both
+// ends have from the beginning, who began the IKE SA, and the Message ID.
+type exchangeKey struct {
+	host      *Host
+	life      int // a host that was restarted is another one
+	spii      uint64
+	initiator bool // the sender is the original initiator
+	response  bool
+	id        uint32
+}
+
+func newWire(w *World) *wire {
+	return &wire{
+		w: w, asked: make(map[exchangeKey]bool), answered: make(map[exchangeKey]bool),
+		octets: make(map[exchangeKey][sha256.Size]byte),
+	}
+}
+
+func keyOf(h *Host, m message.Header) exchangeKey {
+	return exchangeKey{
+		host: h, life: h.life, spii: m.SPIi, id: m.MessageID,
+		initiator: m.Flags&message.FlagInitiator != 0, response: m.Flags&message.FlagResponse != 0,
+	}
+}
+
+// protected says that a message is sealed, and so belongs to an IKE SA.
+func protected(m message.Header) bool {
+	return m.NextPayload == message.PayloadSK || m.NextPayload == message.PayloadSKF
+}
+
+// sent checks a datagram that a host sends.
+func (x *wire) sent(h *Host, data []byte) {
+	m, err := message.DecodeHeader(data)
+	if err != nil {
+		x.w.violate(h.Name, Answered, "sent %d octets that are no IKE message: %v", len(data), err)
+		return
+	}
+	k := keyOf(h, m)
+	if k.response {
+		// The request came from the other side of the IKE SA.
+		asked := k
+		asked.response, asked.initiator = false, !k.initiator
+		if !x.asked[asked] {
+			x.w.violate(h.Name, Answered, "%v response %d answers nothing that was received", m.Exchange, m.MessageID)
+		}
+	}
+	if !protected(m) {
+		return
+	}
+	if before := k; !k.response && k.id > 0 {
+		before.response, before.initiator, before.id = true, !k.initiator, k.id-1
+		if !x.answered[before] {
+			x.w.violate(h.Name, Window, "%v request %d was sent before the answer to %d came", m.Exchange, k.id, k.id-1)
+		}
+	}
+	sum := sha256.Sum256(data)
+	if old, again := x.octets[k]; again && old != sum {
+		x.w.violate(h.Name, SameOctets, "%v %s %d was sent again with other octets", m.Exchange, kind(m), m.MessageID)
+	}
+	x.octets[k] = sum
+}
+
+// received notes a datagram that reaches a host, whatever the host makes of it.
+func (x *wire) received(h *Host, data []byte) {
+	m, err := message.DecodeHeader(data)
+	if err != nil {
+		return
+	}
+	k := keyOf(h, m)
+	if k.response {
+		x.answered[k] = true
+	} else {
+		x.asked[k] = true
+	}
+}
+
+func kind(m message.Header) string {
+	if m.Flags&message.FlagResponse != 0 {
+		return "response"
+	}
+	return "request"
+}
+
+// describe is a datagram in one line: exchange, kind, Message ID, flags, payloads.
+func (x *wire) describe(data []byte) string {
+	if bytes.Equal(data, keepalive) {
+		return "NAT keepalive"
+	}
+	h, err := message.DecodeHeader(data)
+	if err != nil {
+		return fmt.Sprintf("%d octets", len(data))
+	}
+	side := "-"
+	if h.Flags&message.FlagInitiator != 0 {
+		side = "I"
+	}
+	text := fmt.Sprintf("%v %s %d [%s]", h.Exchange, kind(h), h.MessageID, side)
+	m, err := message.Decode(data)
+	if err != nil {
+		return text + " malformed"
+	}
+	var names []string
+	for _, p := range m.Payloads {
+		name := p.Type().String()
+		switch p := p.(type) {
+		case *message.Notify:
+			name = "N(" + p.Kind.String() + ")"
+		case *message.KE:
+			name = "KE(" + p.Method.String() + ")"
+		case *message.Encrypted:
+			name = "SK"
+		}
+		names = append(names, name)
+	}
+	return text + " " + strings.Join(names, " ")
+}
+
+// fits says whether a rule speaks of a datagram.
+func (r *Rule) fits(from, to string, data []byte) bool {
+	m, err := message.DecodeHeader(data)
+	if err != nil {
+		return false
+	}
+	return (r.From == "" || r.From == from) && (r.To == "" || r.To == to) &&
+		(r.Exchange == "" || r.Exchange == m.Exchange.String()) &&
+		r.Response == (m.Flags&message.FlagResponse != 0) &&
+		(r.AnyID || r.MessageID == m.MessageID)
+}
