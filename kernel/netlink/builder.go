@@ -3,6 +3,7 @@ package netlink
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // attributeLimit is the longest attribute, header included: its length field has 16 bits.
@@ -21,6 +22,10 @@ type Builder struct {
 	b   []byte
 	err error
 }
+
+// Grow makes room for n octets, so that a message with keys is not left behind
+// in a smaller buffer.
+func (b *Builder) Grow(n int) { b.b = slices.Grow(b.b, n) }
 
 // Raw appends octets as they are, padded to the alignment.
 func (b *Builder) Raw(p []byte) {

@@ -1,0 +1,214 @@
+package xfrm
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
+	"racoon2/kernel/netlink"
+	"racoon2/kernel/pump"
+)
+
+const (
+	familyXFRM = 6       // NETLINK_XFRM
+	eventRoom  = 4 << 20 // octets of events that may wait in the kernel
+)
+
+// Backend is the kernel of the network namespace in which New ran.
+type Backend struct {
+	*pump.Pump
+	requests     *netlink.Conn
+	events       *netlink.Conn
+	capabilities kernel.Capabilities
+	stray        atomic.Uint64
+	reading      sync.WaitGroup
+}
+
+var _ kernel.Backend = (*Backend)(nil)
+
+// New opens the sockets, which needs CAP_NET_ADMIN. It tries each algorithm by
+// really adding and deleting an SA; a kernel without ESP gets a Backend without
+// algorithms, which Probe tells beforehand.
+func New() (*Backend, error) {
+	requests, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	events, err := netlink.Dial(familyXFRM, groupAcquire, groupExpire, groupSA, groupPolicy, groupMapping)
+	if err != nil {
+		requests.Close()
+		return nil, fmt.Errorf("xfrm events: %w", err)
+	}
+	// A smaller buffer is no failure: an overrun is told.
+	_ = events.SetReceiveBuffer(eventRoom)
+	b := &Backend{requests: requests, events: events}
+	b.Pump = pump.New(b.apply)
+	b.capabilities = kernel.Capabilities{
+		ESN: true, MaxReplay: maxWindow, Forward: true, ByteLifetimes: true,
+		Encap: true, UpdateSA: true, Mapping: true,
+	}
+	b.capabilities.Encr, b.capabilities.Integ, _ = b.try()
+	b.reading.Go(b.read)
+	return b, nil
+}
+
+// Probe says why this kernel cannot carry ESP, nil when it can. It really adds
+// and deletes an SA, since kernels without ESP allocate SPIs and take policies.
+func Probe() error {
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	encr, integ, err := (&Backend{requests: c}).try()
+	if len(encr) > 0 && len(integ) > 0 {
+		return nil
+	}
+	return fmt.Errorf("this kernel takes no ESP SA: %w", err)
+}
+
+func dial() (*netlink.Conn, error) {
+	if runtime.GOARCH == "386" {
+		return nil, fmt.Errorf("xfrm on 386: %w", kernel.ErrUnsupported)
+	}
+	c, err := netlink.Dial(familyXFRM)
+	if err != nil {
+		return nil, fmt.Errorf("xfrm: %w", err)
+	}
+	return c, nil
+}
+
+// try finds the algorithms that the kernel has, and the last reason for which
+// it refused one. The addresses are those of documentation (RFC 5737).
+func (b *Backend) try() (encr []transform.ENCR, integ []transform.INTEG, refusal error) {
+	attempt := func(c cipher, m *mac) bool {
+		sa := kernel.SA{
+			SAID: kernel.SAID{
+				Dst: netip.AddrFrom4([4]byte{192, 0, 2, 2}), Proto: kernel.ESP,
+				SPI: kernel.SPI(lowestSPI + rand.Uint32N(highestSPI-lowestSPI)),
+			},
+			Src: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Direction: kernel.Out, Mode: kernel.Transport,
+			Encr: c.encr, EncrKey: make([]byte, c.keys[0]),
+		}
+		if m != nil {
+			sa.Integ, sa.IntegKey = m.integ, make([]byte, m.key)
+		}
+		if err := b.addSA(sa); err != nil {
+			refusal = err
+			return false
+		}
+		return b.deleteSA(sa.SAID) == nil
+	}
+	var cbc cipher
+	for _, c := range ciphers {
+		var m *mac
+		if c.icv == 0 {
+			m = &macs[0]
+		}
+		if c.encr == transform.ENCR_AES_CBC {
+			cbc = c
+		}
+		if attempt(c, m) {
+			encr = append(encr, c.encr)
+		}
+	}
+	for _, m := range macs {
+		if attempt(cbc, &m) {
+			integ = append(integ, m.integ)
+		}
+	}
+	if len(encr) > 0 {
+		integ = append(integ, transform.AUTH_NONE)
+	}
+	return encr, integ, refusal
+}
+
+// Name is "xfrm".
+func (*Backend) Name() string { return "xfrm" }
+
+// Capabilities says what New found.
+func (b *Backend) Capabilities() kernel.Capabilities { return b.capabilities }
+
+// ReceiveEncap counts a packet that the kernel should have taken: ESP on a
+// socket that was not attached.
+func (b *Backend) ReceiveEncap(netip.AddrPort, netip.AddrPort, []byte) { b.stray.Add(1) }
+
+// Stray is how many packets ReceiveEncap was given.
+func (b *Backend) Stray() uint64 { return b.stray.Load() }
+
+// Close ends the Backend. SAs and policies stay in the kernel.
+func (b *Backend) Close() error {
+	b.Pump.Close()
+	err := errors.Join(b.requests.Close(), b.events.Close())
+	b.reading.Wait()
+	return ignoreClosed(err)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil // closed twice
+	}
+	return err
+}
+
+// read carries the kernel's events until the socket is closed. What our own
+// requests changed comes back with our port number, and is not reported.
+func (b *Backend) read() {
+	for {
+		messages, err := b.events.Receive()
+		if errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if err != nil {
+			b.Emit(kernel.Resync{})
+			if !errors.Is(err, netlink.ErrOverrun) && !errors.Is(err, netlink.ErrMalformed) {
+				return // a socket that cannot be read will not be readable later
+			}
+		}
+		for _, m := range messages {
+			if m.PID != b.requests.PID() {
+				b.report(m)
+			}
+			clear(m.Body) // news of somebody's SA have its keys
+		}
+	}
+}
+
+func (b *Backend) report(m netlink.Message) {
+	e, err := parseEvent(m)
+	if err != nil {
+		e = kernel.Resync{} // something happened that cannot be read
+	}
+	if e != nil {
+		b.Emit(e)
+	}
+}
+
+// explain says what was refused, in the kernel's words, with the cause that
+// callers know.
+func explain(what any, err error) error {
+	if err == nil {
+		return nil
+	}
+	var cause error
+	switch {
+	case errors.Is(err, syscall.EEXIST):
+		cause = kernel.ErrExists
+	case errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.ENOENT):
+		cause = kernel.ErrNotFound
+	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EPROTONOSUPPORT),
+		errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.EAFNOSUPPORT):
+		cause = kernel.ErrUnsupported
+	default:
+		return fmt.Errorf("%v: %w", what, err)
+	}
+	return fmt.Errorf("%v: %w: %w", what, cause, err)
+}
