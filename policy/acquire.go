@@ -10,7 +10,7 @@ import (
 
 // The times of an attempt.
 const (
-	attemptLimit = 2 * time.Minute // without word from the engine, an acquire asks it again
+	attemptLimit = 30 * time.Second // without word from the engine, an acquire asks it again
 	restFirst    = time.Second
 	restLimit    = time.Minute
 	forgetAfter  = 5 * time.Minute // failures further back do not count

@@ -19,7 +19,11 @@
 // ones get a twin there: tunnel policies, because what leaves the tunnel may be
 // routed on; discard and bypass policies, because RFC 4301's inbound SPD means
 // arriving traffic whether it stays here or not. Transport mode has no twin, as
-// its traffic ends here.
+// its traffic ends here. Of a bundle, the first transform is the tunnel, and the
+// others protect the tunnel's packets in transport mode.
+//
+// Where the kernel's own packets meet policies, IPv6 neighbour discovery is let
+// pass when a selector would catch it (Config.NeighborDiscovery).
 //
 // # Priorities
 //
@@ -43,8 +47,9 @@
 // what it is an exception to. When settings or addresses change, new and
 // changed policies go in first; old ones leave only after the kernel has
 // answered for all of those, weakest first, and an old one stays as long as a
-// new one that overlaps it could not be installed. Traffic that is protected
-// before and after a change therefore never finds a moment without policy.
+// new one that overlaps it could not be installed. A policy that becomes weaker
+// does so last. Traffic that is protected before and after a change therefore
+// never finds a moment without protection.
 // Policies that stay the same are not touched. At Shutdown everything leaves,
 // inbound before outbound.
 //
@@ -64,6 +69,9 @@
 // under way. When an engine gives up the next one is asked; after the last one
 // the child rests, 1 s at first and 60 s at most, and is tried again if traffic
 // has met it meanwhile.
+//
+// Settings and addresses are compared as wholes, some 10 ms for 10,000 selectors;
+// what the kernel has to do is proportional to what changed.
 //
 // Known limits: policies of selectors that were taken out of the configuration
 // between a crash and the next start are not recognised and stay in the kernel.

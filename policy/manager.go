@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -28,6 +29,7 @@ type Manager struct {
 	entries  map[key]*entry
 	byID     map[kernel.PolicyID]*entry
 	leaving  map[*entry]struct{} // installed, and no longer wanted
+	later    map[*entry]struct{} // to become weaker, after those have gone
 	failing  map[*entry]struct{} // wanted, and refused by the kernel
 	installs int                 // additions and changes that the kernel has not answered
 	plans    uint64              // number of the last plan
@@ -56,6 +58,7 @@ func New(c Config) *Manager {
 		byID:      make(map[kernel.PolicyID]*entry),
 		leaving:   make(map[*entry]struct{}),
 		failing:   make(map[*entry]struct{}),
+		later:     make(map[*entry]struct{}),
 		inFlight:  make(map[uint64]*entry),
 		attempts:  make(map[string]*attempt),
 	}
@@ -90,6 +93,7 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 		switch {
 		case t.entry != nil:
 			m.sync(now, t.entry, out)
+			m.release(now, out)
 		case t.attempt != nil:
 			m.attemptDue(now, t.attempt, out)
 		case t.dump:
@@ -118,8 +122,8 @@ func (m *Manager) SelectorOf(id kernel.PolicyID) (name string, ok bool) {
 	return e.sel.Name, true
 }
 
-// Entries lists the policies in the order of the configuration, and the
-// selectors that have none.
+// Entries lists the policies in the order of the configuration, the selectors
+// that have none among them, and what is leaving behind them.
 func (m *Manager) Entries() []Entry {
 	type item struct {
 		index, place int
@@ -127,7 +131,11 @@ func (m *Manager) Entries() []Entry {
 	}
 	items := make([]item, 0, len(m.entries)+len(m.problems))
 	for _, e := range m.entries {
-		items = append(items, item{e.index, e.place, e.status()})
+		index := e.index
+		if e.want == nil {
+			index = math.MaxInt
+		}
+		items = append(items, item{index, e.place, e.status()})
 	}
 	for _, p := range m.problems {
 		if !p.part {
@@ -206,7 +214,11 @@ func (m *Manager) replan(now time.Time, out *Outbox) {
 			added++
 		}
 		e.sel, e.index, e.place, e.plan = w.sel, w.index, place, m.plans
-		delete(m.leaving, e)
+		if e.want == nil { // new, or wanted again
+			delete(m.leaving, e)
+			m.timers.stop(&e.timer)
+			e.failures = 0
+		}
 		if e.want == nil || !samePolicy(e.want, &w.policy) {
 			e.want = &w.policy
 			changed = append(changed, e)

@@ -79,7 +79,7 @@ func (e *entry) status() Entry {
 		s.State = "leaving"
 	case e.failure != "":
 		s.State = "failed: " + e.failure
-	case e.op == idle && e.have != nil:
+	case e.op == idle && e.have != nil && samePolicy(e.want, e.have):
 		s.State = "installed"
 	default:
 		s.State = "pending"
@@ -94,7 +94,7 @@ func samePolicy(a, b *kernel.Policy) bool {
 }
 
 // sync sends the request that brings an entry nearer to what is wanted, unless
-// one is under way or a pause is on.
+// one is under way or a pause is on. What must wait for others is left to release.
 func (m *Manager) sync(now time.Time, e *entry, out *Outbox) {
 	switch {
 	case e.op != idle || e.timer.index >= 0:
@@ -102,13 +102,23 @@ func (m *Manager) sync(now time.Time, e *entry, out *Outbox) {
 		delete(m.entries, e.key)
 		delete(m.leaving, e)
 	case e.want == nil:
-		m.leaving[e] = struct{}{}
-		m.release(now, out)
+		m.leaving[e] = struct{}{} // for release
 	case e.have == nil:
 		m.request(e, adding, e.want, out)
-	case e.disturbed || !samePolicy(e.want, e.have):
+	case !e.disturbed && samePolicy(e.want, e.have):
+		e.failure, e.failures = "", 0
+		delete(m.failing, e)
+	case e.weakens():
+		m.later[e] = struct{}{} // for release
+	default:
 		m.request(e, updating, e.want, out)
 	}
+}
+
+// weakens tells whether the change that is wanted lets others come before a
+// policy that keeps traffic from passing in clear.
+func (e *entry) weakens() bool {
+	return e.have.Action != kernel.Bypass && e.want.Priority > e.have.Priority
 }
 
 // request sends a request about a policy.
@@ -153,6 +163,7 @@ func (m *Manager) result(now time.Time, r kernel.Result, out *Outbox) {
 	e.op = idle
 	if op == deleting {
 		m.deleted(now, e, r.Err, out)
+		m.release(now, out)
 		return
 	}
 	m.installs--
@@ -259,6 +270,7 @@ func (m *Manager) unwant(e *entry) {
 	e.want = nil
 	e.failure, e.failures = "", 0
 	delete(m.failing, e)
+	delete(m.later, e)
 	m.timers.stop(&e.timer)
 	if e.have == nil && e.op == idle {
 		delete(m.entries, e.key)
@@ -270,9 +282,10 @@ func (m *Manager) unwant(e *entry) {
 // release removes the policies that are leaving, once the kernel has answered
 // for all that take their place, and except those that overlap with one that it
 // refused. Inbound ones go first, and the weakest of each direction, so that an
-// exception outlives what it is an exception to.
+// exception outlives what it is an exception to. Behind them come the policies
+// that become weaker than an exception that has just left.
 func (m *Manager) release(now time.Time, out *Outbox) {
-	if len(m.leaving) == 0 || m.installs > 0 && !m.closing {
+	if len(m.leaving)+len(m.later) == 0 || m.installs > 0 && !m.closing {
 		return
 	}
 	for _, e := range sortedEntries(m.leaving) {
@@ -286,11 +299,20 @@ func (m *Manager) release(now time.Time, out *Outbox) {
 		}
 		m.request(e, deleting, e.have, out)
 	}
+	for _, e := range sortedEntries(m.later) {
+		delete(m.later, e)
+		if e.op == idle && e.have != nil && e.timer.index < 0 {
+			m.request(e, updating, e.want, out)
+		}
+	}
 }
 
 // stillNeeded tells whether an old policy covers traffic of one that the kernel
 // refused: until that is in place, the old one is better than none.
 func (m *Manager) stillNeeded(e *entry) bool {
+	if e.have != nil && e.have.Action == kernel.Bypass {
+		return false
+	}
 	for f := range m.failing {
 		if f.have == nil && f.direction == e.direction {
 			if _, overlap := f.selector.Intersect(e.selector); overlap {
