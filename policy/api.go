@@ -152,10 +152,15 @@ func (Trace) effect()         {}
 
 // ---- status ----
 
-// Entry is one SPD entry of ours, or a selector that has none and why.
+// Entry is one SPD entry of ours, or a selector that has none.
+//
+// Its state is "installed"; "pending", the kernel has not answered; "leaving",
+// not wanted any more; "failed: …", the kernel refuses it, with its words; or
+// "unused: …", the selector makes no policy, with the reason: perhaps this host
+// has no address that its macro stands for.
 type Entry struct {
 	Selector string // name
 	ID       kernel.PolicyID
-	Policy   kernel.Policy // zero for a selector that cannot be installed
-	State    string        // "installed", "pending", "leaving", "failed: …"
+	Policy   kernel.Policy // zero for a selector that has none
+	State    string
 }

@@ -139,7 +139,7 @@ func (m *Manager) Entries() []Entry {
 	}
 	for _, p := range m.problems {
 		if !p.part {
-			items = append(items, item{p.index, 0, Entry{Selector: p.sel.Name, State: "failed: " + p.text}})
+			items = append(items, item{p.index, 0, Entry{Selector: p.sel.Name, State: "unused: " + p.text}})
 		}
 	}
 	slices.SortFunc(items, func(a, b item) int {

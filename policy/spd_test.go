@@ -125,7 +125,7 @@ func TestSelectorsBecomePolicies(t *testing.T) {
 			r.wantSPD()
 			r.wantTrace(ReasonSelectorUnused, "selector s (test.conf:1): ")
 			entries := r.m.Entries()
-			if len(entries) != 1 || !strings.HasPrefix(entries[0].State, "failed: ") || !strings.Contains(entries[0].State, tt.reason) {
+			if len(entries) != 1 || !strings.HasPrefix(entries[0].State, "unused: ") || !strings.Contains(entries[0].State, tt.reason) {
 				t.Errorf("%+v, want %q", entries, tt.reason)
 			}
 		})
