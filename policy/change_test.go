@@ -273,7 +273,7 @@ func TestOthersRemovePolicies(t *testing.T) {
 	r.run(Start{settings(hostPair(1), hostPair(2))})
 	there := line(1) + " protect esp/transport/require#1"
 	r.deletes(1)
-	r.wantTrace(ReasonPolicyLost, "selector s1 (test.conf:1): somebody removed the policy for "+line(1)+" (1 times since")
+	r.wantTrace(ReasonPolicyLost, "selector s1 (test.conf:1): somebody removed the policy for "+line(1)+" (removals since the last such line: 1)")
 	r.wantSPD(line(2)+" protect esp/transport/require#1", there)
 
 	r.deletes(1) // at once again: it comes back a second after the last time
@@ -286,7 +286,7 @@ func TestOthersRemovePolicies(t *testing.T) {
 	}
 	r.advance(2 * time.Minute)
 	r.deletes(1)
-	r.wantTrace(ReasonPolicyLost, "(2 times since")
+	r.wantTrace(ReasonPolicyLost, "removals since the last such line: 2")
 
 	// Policies of others, by number or by traffic.
 	r.run(KernelEvent{kernel.PolicyDeleted{ID: 77}})

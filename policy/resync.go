@@ -59,7 +59,7 @@ func (m *Manager) lose(now time.Time, e *entry, out *Outbox) {
 	e.lost++
 	if e.warned.IsZero() || now.Sub(e.warned) >= lostWarnEvery {
 		out.trace(trace.InternalWarn, ReasonPolicyLost, e.sel.who("policy", e.describe()),
-			"selector %s (%s): somebody removed the policy for %v %v (%d times since the last such line); it is installed again",
+			"selector %s (%s): somebody removed the policy for %v %v (removals since the last such line: %d); it is installed again",
 			e.sel.Name, e.sel.Where, e.direction, e.selector, e.lost)
 		e.warned, e.lost = now, 0
 	} else {
