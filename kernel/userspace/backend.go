@@ -68,6 +68,7 @@ type host interface {
 	apply(p []kernel.Policy) error // capture and guard what policies say
 	settle() error                 // remove what a crashed instance left
 	exempt(kernel.Socket) error    // from rules and guards
+	carry(kernel.Socket) error     // prepare for ESP in UDP
 	clearInbound() string          // why clear packets are not guarded against; ""
 	warnings() []string
 	close() error
@@ -158,7 +159,7 @@ func (b *Backend) Bypass(s kernel.Socket) error { return b.host.exempt(s) }
 // AttachEncap makes a socket carry ESP in UDP: packets leave through it, and
 // the agent hands in what arrives by ReceiveEncap.
 func (b *Backend) AttachEncap(s kernel.Socket) error {
-	if err := b.host.exempt(s); err != nil {
+	if err := errors.Join(b.host.exempt(s), b.host.carry(s)); err != nil {
 		return err
 	}
 	b.mu.Lock()

@@ -16,6 +16,8 @@ type core struct {
 	emit   func(...kernel.Event)
 	counts counters
 
+	fragments reassembly
+
 	mu  sync.RWMutex // the packet path reads; operations and Tick write
 	sad sad
 	spd spd

@@ -38,7 +38,7 @@ var countNames = [countEnd]string{
 	outNoSA:      "out_no_sa",     // dropped or held: no SA yet
 	outDiscard:   "out_discard",   // dropped: a Discard policy
 	outMalformed: "out_malformed", // dropped: not an IP packet that can be sent
-	outFragment:  "out_fragment",  // dropped: a fragment that may not be sent alone
+	outFragment:  "out_fragment",  // fragments kept to be put together
 	outSequence:  "out_sequence",  // dropped: the SA's sequence numbers are used up
 	outTooBig:    "out_too_big",   // answered: does not fit the path
 	outFailed:    "out_failed",    // the host refused to send

@@ -26,10 +26,11 @@
 //   - Outer IPv4 packets have DF clear, and the host cuts up what does not fit;
 //     inner packets that may not be fragmented are refused with "too big" by
 //     the MTU of the route to the peer.
-//   - Transport mode takes no fragments but those of this host's own making,
-//     and in UDP leaves IP options and extension headers out.
-//   - Non-first fragments match only selectors for any port, and are dropped
-//     where a policy for some ports might have covered them.
+//   - Transport mode in UDP leaves IP options and extension headers out.
+//   - Arriving in a tunnel, non-first fragments match only selectors for any
+//     port. Leaving, they are put together where policies look at ports; those
+//     that are forwarded past the rules, which cannot see ports in them, meet
+//     the guard and are dropped.
 //   - DSCP and ECN are not copied to UDP-encapsulated packets.
 //   - Forwarded packets of a Bypass policy inside a protected range are sent on
 //     by this process and meet neither nf_tables' forward hook nor its NAT.

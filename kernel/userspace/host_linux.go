@@ -240,15 +240,27 @@ func (h *linuxHost) pathMTU(peer netip.Addr) int {
 }
 
 func (h *linuxHost) exempt(s kernel.Socket) error {
+	return control(s, "mark", option{unix.SOL_SOCKET, unix.SO_MARK, Mark})
+}
+
+// carry lets a socket's datagrams be cut up on the way, as ESP's are.
+func (h *linuxHost) carry(s kernel.Socket) error {
+	if s.IPv6() {
+		return control(s, "let fragment", option{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT})
+	}
+	return control(s, "let fragment", option{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT})
+}
+
+func control(s kernel.Socket, what string, o option) error {
 	var failed error
 	err := s.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, Mark)
+		failed = unix.SetsockoptInt(int(fd), o.level, o.name, o.value)
 	})
 	if err == nil {
 		err = failed
 	}
 	if err != nil {
-		return fmt.Errorf("userspace: mark the socket on port %d: %w", s.LocalPort(), err)
+		return fmt.Errorf("userspace: %s the socket on port %d: %w", what, s.LocalPort(), err)
 	}
 	return nil
 }

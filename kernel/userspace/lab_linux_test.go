@@ -13,19 +13,29 @@ import (
 	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/kerneltest/netlab"
+	"racoon2/kernel/netlink/nft"
+	"racoon2/kernel/netlink/route"
 )
 
-func must(t *testing.T, errs ...error) {
+// tb is what the helpers need of a test, or of a child process.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+	Cleanup(func())
+}
+
+func must(t tb, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// host is a namespace with a Backend in it.
+// testHost is a namespace with a Backend in it.
 type testHost struct {
 	*netlab.NS
-	t       *testing.T
+	t       tb
 	backend *Backend
 }
 
@@ -46,7 +56,7 @@ func (h *testHost) do(op kernel.Op) kernel.Result {
 	h.t.Helper()
 	r := h.try(op)
 	if r.Err != nil {
-		h.t.Fatalf("%s: %T: %v", h.Name, op, r.Err)
+		h.t.Fatalf("%T: %v", op, r.Err)
 	}
 	return r
 }
@@ -58,7 +68,7 @@ func (h *testHost) try(op kernel.Op) kernel.Result {
 	case r := <-h.backend.Results():
 		return r
 	case <-time.After(10 * time.Second):
-		h.t.Fatalf("%s: %T: no result", h.Name, op)
+		h.t.Fatalf("%T: no result", op)
 		return kernel.Result{}
 	}
 }
@@ -70,7 +80,7 @@ func (h *testHost) event() kernel.Event {
 	case e := <-h.backend.Events():
 		return e
 	case <-time.After(10 * time.Second):
-		h.t.Fatalf("%s: no event", h.Name)
+		h.t.Fatalf("no event")
 		return nil
 	}
 }
@@ -234,4 +244,32 @@ func hostPair(t *testing.T) (lab *netlab.Lab, a, b *netlab.NS) {
 
 func ping(to string) netlab.Ping {
 	return netlab.Ping{To: netip.MustParseAddr(to), Size: 200, Timeout: 2 * time.Second}
+}
+
+// installedHere lists what this package installs, in the thread's namespace.
+func installedHere() (rules []route.Rule, routes []route.Route, chains []string, err error) {
+	conn, err := route.Dial()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer conn.Close()
+	all, err := conn.Rules()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, r := range all {
+		if ours(r) {
+			rules = append(rules, r)
+		}
+	}
+	if routes, err = conn.Routes(table); err != nil {
+		return nil, nil, nil, err
+	}
+	tables, err := nft.Dial()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer tables.Close()
+	chains, err = tables.Chains(guardTable)
+	return rules, routes, chains, err
 }

@@ -42,23 +42,38 @@ func (c *core) outbound(now time.Time, buf []byte, n int, out *outgoing) verdict
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	policy, blocked := c.spd.match(kernel.Out, p)
+	policy, hidden := c.spd.match(kernel.Out, p)
+	if p.fragment && (hidden || policy.wantsWhole()) {
+		whole := c.fragments.add(now, p)
+		if whole == nil {
+			c.counts.add(outFragment)
+			return drop
+		}
+		if p.parse(buf[headroom:headroom+copy(buf[headroom:], whole)]) != nil {
+			c.counts.add(outMalformed)
+			return drop
+		}
+		p.dontFragment = false // its sender did not mind
+		policy, _ = c.spd.match(kernel.Out, p)
+	}
 	switch {
-	case blocked:
-		c.counts.add(outFragment)
-		return drop
 	case policy == nil || policy.Action == kernel.Bypass:
 		return sendClear
 	case policy.Action == kernel.Discard:
 		c.counts.add(outDiscard)
 		return drop
 	}
-	template := policy.Templates[0]
-	x := c.sad.serving(template, p)
+	x := c.sad.serving(policy.Templates[0], p)
 	if x == nil {
 		return c.missing(now, policy, p)
 	}
 	return c.protect(now, x, buf, out)
+}
+
+// wantsWhole says that a policy's packets are not sent in pieces: RFC 4303
+// §3.3.4, transport mode takes whole packets only.
+func (p *policy) wantsWhole() bool {
+	return p != nil && p.Action == kernel.Protect && p.Templates[0].Mode == kernel.Transport
 }
 
 // missing deals with protected traffic that has no SA: it asks for one and
@@ -99,11 +114,6 @@ func (d *sad) serving(t kernel.Template, p *packet) *sa {
 // protect seals the packet with an SA.
 func (c *core) protect(now time.Time, x *sa, buf []byte, out *outgoing) verdict {
 	p := &out.packet
-	if x.Mode == kernel.Transport && p.fragment {
-		// RFC 4303 §3.3.4: transport mode takes whole packets only.
-		c.counts.add(outFragment)
-		return drop
-	}
 	room := x.room(p.insert)
 	if p.v6 {
 		room = max(room, minMTU6) // RFC 8200 §5: smaller packets must pass; the outer one is cut up

@@ -65,6 +65,10 @@ type packet struct {
 	dontFragment  bool  // IPv4's DF; always set for IPv6
 	fragment      bool  // any fragment
 	laterFragment bool  // a fragment but the first: no ports
+
+	// Of an IPv6 fragment: where its fragment header is, and the next-header
+	// octet that leads to it.
+	fragmentAt, fragmentNextAt int
 }
 
 // src and dst are the packet's addresses.
@@ -171,11 +175,12 @@ func (p *packet) walkExtensions(proto uint8) (upper uint8, err error) {
 			return 0, errExtensions
 		}
 		header := proto
-		proto, nextAt = p.octets[at], at
 		if header == protoFragment {
-			offset := binary.BigEndian.Uint16(p.octets[at+2:])
-			p.fragment, p.laterFragment = true, offset&0xfff8 != 0
+			p.fragmentAt, p.fragmentNextAt = at, nextAt
+			p.fragment = true
+			p.laterFragment = binary.BigEndian.Uint16(p.octets[at+2:])&0xfff8 != 0
 		}
+		proto, nextAt = p.octets[at], at
 		at += length
 		if header == protoHopOpts || header == protoRouting || header == protoFragment {
 			p.insert, p.nextAt, p.next = at, nextAt, proto

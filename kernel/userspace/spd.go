@@ -130,23 +130,32 @@ func (d *spd) remove(p *policy) {
 	*list = slices.DeleteFunc(*list, func(q *policy) bool { return q == p })
 }
 
-// match is the strongest policy for a packet, nil when there is none. blocked
-// says that the packet is a fragment without ports, and a policy for some ports
-// might have covered it: it must not pass (RFC 4301 §7).
-func (d *spd) match(direction kernel.Direction, p *packet) (found *policy, blocked bool) {
+// match is the strongest policy for a packet, nil when there is none. For a
+// fragment, hidden says that a policy for some ports comes first that might or
+// might not cover it: it must not pass as it is (RFC 4301 §7).
+func (d *spd) match(direction kernel.Direction, p *packet) (found *policy, hidden bool) {
 	for _, q := range *d.list(direction) {
+		if p.fragment {
+			if !q.Selector.SrcPort.Any() || !q.Selector.DstPort.Any() {
+				if q.mayCover(p) {
+					return nil, true
+				}
+				continue
+			}
+		}
 		if q.Selector.Matches(p.sel) {
 			return q, false
 		}
-		if p.laterFragment && q.Action != kernel.Bypass {
-			any := q.Selector
-			any.SrcPort, any.DstPort = kernel.AnyPort, kernel.AnyPort
-			if any.Matches(p.sel) {
-				return nil, true
-			}
-		}
 	}
 	return nil, false
+}
+
+// mayCover says whether the policy covers a packet, but for its ports.
+func (p *policy) mayCover(packet *packet) bool {
+	s, of := p.Selector, packet.sel
+	s.SrcPort, s.DstPort = kernel.AnyPort, kernel.AnyPort
+	of.SrcPort, of.DstPort = kernel.AnyPort, kernel.AnyPort
+	return s.Matches(of)
 }
 
 // acquire says whether an Acquire event is due for a packet.
