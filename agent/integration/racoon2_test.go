@@ -1,7 +1,10 @@
+//go:build linux
+
 package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,13 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// namespace is what these helpers need of netlab's.
-type namespace interface {
-	Command(name string, arg ...string) *exec.Cmd
-	Do(f func() error) error
-}
+	"racoon2/agent"
+	"racoon2/kernel/kerneltest/netlab"
+)
 
 // binary builds racoon2 once for all tests of the package.
 var binary = sync.OnceValues(func() (string, error) {
@@ -53,10 +53,10 @@ func needRoot(t *testing.T) {
 // racoon2 is one process of the product in a namespace of its own.
 type racoon2 struct {
 	t      *testing.T
-	in     namespace
+	in     *netlab.NS
 	dir    string
 	config string
-	cmd    *exec.Cmd
+	cmd    *netlab.Cmd
 	ended  chan error
 }
 
@@ -122,7 +122,7 @@ policy protect {
 }
 
 // newRacoon2 writes the configuration and its key; start runs it.
-func newRacoon2(t *testing.T, in namespace, conf peerConfig) *racoon2 {
+func newRacoon2(t *testing.T, in *netlab.NS, conf peerConfig) *racoon2 {
 	t.Helper()
 	r := &racoon2{t: t, in: in, dir: t.TempDir()}
 	r.config = filepath.Join(r.dir, "racoon2.conf")
@@ -146,7 +146,7 @@ func (r *racoon2) start(args ...string) {
 		r.t.Fatal(err)
 	}
 	args = append([]string{"run", "-c", r.config, "--run-dir", filepath.Join(r.dir, "run"), "--log-level", "debug"}, args...)
-	r.cmd = r.in.Command(path, args...)
+	r.cmd = r.in.Command(context.Background(), path, args...)
 	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		r.t.Fatal(err)
@@ -205,7 +205,7 @@ func (r *racoon2) ctl(args ...string) (string, error) {
 		return "", err
 	}
 	args = append(args, "--socket", filepath.Join(r.dir, "run", "spmif"))
-	cmd := r.in.Command(path, args...)
+	cmd := r.in.Command(context.Background(), path, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -223,10 +223,12 @@ func (r *racoon2) mustCtl(args ...string) string {
 	return out
 }
 
-// status decodes what "racoon2 status --json" prints into v.
-func (r *racoon2) status(v any) {
+// status is what "racoon2 status --json" prints.
+func (r *racoon2) status() agent.Status {
 	r.t.Helper()
-	if err := json.Unmarshal([]byte(r.mustCtl("status", "--json")), v); err != nil {
+	var s agent.Status
+	if err := json.Unmarshal([]byte(r.mustCtl("status", "--json")), &s); err != nil {
 		r.t.Fatal(err)
 	}
+	return s
 }

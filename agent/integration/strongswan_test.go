@@ -1,6 +1,9 @@
+//go:build linux
+
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"racoon2/kernel/kerneltest/netlab"
 )
 
 const charonPath = "/usr/lib/ipsec/charon"
@@ -18,7 +23,7 @@ const charonPath = "/usr/lib/ipsec/charon"
 type strongSwan struct {
 	t   *testing.T
 	dir string
-	cmd *exec.Cmd
+	cmd *netlab.Cmd
 }
 
 // strongSwanConf is the daemon's own configuration. The mark keeps charon's own
@@ -108,7 +113,7 @@ func needStrongSwan(t *testing.T) {
 }
 
 // startStrongSwan runs charon in the namespace and loads the connection.
-func startStrongSwan(t *testing.T, in namespace, conn swanConnection) *strongSwan {
+func startStrongSwan(t *testing.T, in *netlab.NS, conn swanConnection) *strongSwan {
 	t.Helper()
 	needStrongSwan(t)
 	s := &strongSwan{t: t, dir: t.TempDir()}
@@ -116,13 +121,13 @@ func startStrongSwan(t *testing.T, in namespace, conn swanConnection) *strongSwa
 	s.write("swanctl.conf", conn.render())
 
 	// Two charons fight over /run/charon.pid: each gets a /run of its own.
-	s.cmd = in.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs none /run && exec "+charonPath)
-	s.cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+filepath.Join(s.dir, "strongswan.conf"))
+	s.cmd = in.Command(context.Background(), "unshare", "-m", "sh", "-c", "mount -t tmpfs none /run && exec "+charonPath)
+	s.cmd.Cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+filepath.Join(s.dir, "strongswan.conf"))
 	log, err := os.Create(filepath.Join(s.dir, "charon.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Cmd.Stdout, s.cmd.Cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,119 @@
+//go:build linux
+
+package integration
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// suite is one combination of algorithms in both products' words.
+type suite struct {
+	name     string
+	ike, esp string // strongSwan
+	conf     string // the ikev2 block's algorithms
+	sa       string // the sa section's
+}
+
+var suites = []suite{
+	{
+		name: "aes128gcm16-prfsha256-curve25519",
+		ike:  "aes128gcm16-prfsha256-curve25519", esp: "aes128gcm16",
+		conf: "kmp_enc_alg { aes_gcm,128; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { curve25519; };",
+		sa:   "esp_enc_alg { aes_gcm,128; };",
+	},
+	{
+		name: "aes256-sha256-modp2048",
+		ike:  "aes256-sha256-modp2048", esp: "aes256-sha256",
+		conf: "kmp_enc_alg { aes256_cbc; }; kmp_prf_alg { hmac_sha2_256; }; kmp_hash_alg { hmac_sha2_256; }; kmp_dh_group { modp2048; };",
+		sa:   "esp_enc_alg { aes256_cbc; }; esp_auth_alg { hmac_sha2_256; };",
+	},
+	{
+		name: "aes256gcm16-prfsha384-ecp384",
+		ike:  "aes256gcm16-prfsha384-ecp384", esp: "aes256gcm16",
+		conf: "kmp_enc_alg { aes_gcm,256; }; kmp_prf_alg { hmac_sha2_384; }; kmp_dh_group { ecp384; };",
+		sa:   "esp_enc_alg { aes_gcm,256; };",
+	},
+	{
+		name: "chacha20poly1305-prfsha256-curve25519",
+		ike:  "chacha20poly1305-prfsha256-curve25519", esp: "chacha20poly1305",
+		conf: "kmp_enc_alg { chacha20_poly1305; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { curve25519; };",
+		sa:   "esp_enc_alg { chacha20_poly1305; };",
+	},
+}
+
+// swanPair is racoon2 on left and strongSwan on right.
+type swanPair struct {
+	*topology
+	r *racoon2
+	s *strongSwan
+}
+
+func newSwanPair(t *testing.T, family string, su suite) *swanPair {
+	t.Helper()
+	needStrongSwan(t)
+	p := &swanPair{topology: newTopology(t, family, false)}
+	p.r = newRacoon2(t, p.left.ns, peerConfig{
+		MyID: "racoon2.example", PeerID: "swan.example", Mode: "tunnel", Secret: secret,
+		MyAddr: p.left.outer.String(), PeerAddr: p.right.outer.String(),
+		MyNet: p.left.net, PeerNet: p.right.net, IKE: su.conf, ESP: su.sa,
+	})
+	p.r.start("--kernel", "userspace")
+	p.s = startStrongSwan(t, p.right.ns, swanConnection{
+		LocalID: "swan.example", RemoteID: "racoon2.example", Secret: secret,
+		Local: p.right.outer.String(), Remote: p.left.outer.String(),
+		LocalTS: p.right.net, RemoteTS: p.left.net, IKE: su.ike, ESP: su.esp,
+	})
+	return p
+}
+
+// noSAs waits until neither side has an IKE SA.
+func (p *swanPair) noSAs(t *testing.T) {
+	t.Helper()
+	waitFor(t, 10*time.Second, "both sides to have no SA", func() bool {
+		return len(p.r.status().IKESAs) == 0 && p.s.sas() == ""
+	})
+}
+
+func TestInteropStrongSwan(t *testing.T) {
+	needRoot(t)
+	needStrongSwan(t)
+	for _, family := range []string{"v4", "v6"} {
+		for _, su := range suites {
+			t.Run(family+" "+su.name, func(t *testing.T) {
+				p := newSwanPair(t, family, su)
+				t.Run("racoon2 initiates, strongSwan deletes", func(t *testing.T) {
+					ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+					p.s.swanctl("--terminate", "--ike", "peer")
+					p.noSAs(t)
+				})
+				t.Run("strongSwan initiates, racoon2 deletes", func(t *testing.T) {
+					p.s.swanctl("--initiate", "--child", "net")
+					ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+					p.r.mustCtl("sa", "flush")
+					p.noSAs(t)
+				})
+			})
+		}
+	}
+}
+
+// What strongSwan starts by itself on a standing tunnel: rekeying the child and
+// the IKE SA. Pings go on.
+func TestInteropRekeyByStrongSwan(t *testing.T) {
+	needRoot(t)
+	p := newSwanPair(t, "v4", suites[0])
+	ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+	for _, what := range [][]string{{"--rekey", "--child", "net"}, {"--rekey", "--ike", "peer"}} {
+		p.s.swanctl(what...)
+		time.Sleep(500 * time.Millisecond) // the rekeying itself happens behind swanctl's back
+		ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
+		ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+	}
+	if !strings.Contains(p.s.log(), "rekeyed") {
+		t.Errorf("strongSwan's log does not speak of a rekeying:\n%s", p.s.log())
+	}
+	p.r.mustCtl("sa", "flush")
+	p.noSAs(t)
+}
