@@ -209,6 +209,9 @@ func (t *childTask) refusedWith(sa *ikeSA, n *message.Notify) {
 		t.child, t.key, t.tried = nil, nil, nil
 		sa.postpone(t)
 		sa.taskDone()
+	case kind == message.TEMPORARY_FAILURE:
+		t.finish(sa, reasonTemporary, "the peer had no time for it for minutes")
+		sa.terminate("the peer has answered TEMPORARY_FAILURE for minutes") // RFC 7296 §2.25
 	case kind == message.CHILD_SA_NOT_FOUND && t.replace != nil:
 		t.notFound(sa)
 	case kind == message.NO_ADDITIONAL_SAS:

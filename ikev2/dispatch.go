@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"racoon2/ikev2/message"
 	"racoon2/kernel/trace"
@@ -85,6 +86,7 @@ func (e *Engine) datagram(in Datagram) {
 	if len(in.Data) == 1 && in.Data[0] == 0xff {
 		return // NAT keepalive (RFC 3948 §2.3)
 	}
+	in.Local, in.Remote = plain(in.Local), plain(in.Remote)
 	h, err := message.DecodeHeader(in.Data)
 	switch {
 	case err != nil:
@@ -105,6 +107,9 @@ func (e *Engine) datagram(in Datagram) {
 		sa.pump()
 	}
 }
+
+// plain is an address as the engine compares it: IPv4 is never mapped into IPv6.
+func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // ownSPI is the SPI of a message that this host allocated. The flag says
 // whether the sender is the original initiator (RFC 7296 §3.1).
@@ -158,6 +163,7 @@ func (sa *ikeSA) authentic(m *received) {
 		sa.answeredNow()
 	} else {
 		sa.x.accept(m.hash)
+		sa.x.protected = true
 	}
 }
 

@@ -36,7 +36,8 @@ type Engine struct {
 	counters  map[string]uint64
 
 	cookies     cookieJar
-	unknownSPIs bucket // answers INVALID_IKE_SPI
+	unknownSPIs bucket // answers with INVALID_IKE_SPI
+	refusals    bucket // other errors in the clear
 	hints       bucket // liveness checks that a clear message asked for
 }
 
@@ -54,6 +55,7 @@ func New(cfg Config) *Engine {
 		initial: make(map[initialKey]*ikeSA), bySAID: make(map[kernel.SAID]*childSA),
 		jobs: make(map[uint64]func(any, error)), kernelOps: make(map[uint64]func(kernel.Result)),
 		lingering: lingering{bySPI: make(map[uint64]*lastWord)}, counters: make(map[string]uint64),
+		unknownSPIs: bucket{rate: 5}, refusals: bucket{rate: 100}, hints: bucket{rate: 1},
 	}
 }
 

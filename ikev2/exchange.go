@@ -32,6 +32,7 @@ type exchanger struct {
 	expected   uint32            // Message ID of the peer's next request
 	lastHash   [sha256.Size]byte // of the peer's last request
 	lastAnswer []byte            // nil while that request is being worked on
+	protected  bool              // that request was an authentic one, not IKE_SA_INIT
 	held       []heldMessage     // arrived while the IKE SA was busy
 }
 
@@ -198,12 +199,6 @@ func (sa *ikeSA) enqueue(t task) {
 // wait marks the IKE SA as busy with a job or with the kernel: retransmissions
 // are dropped, further messages held.
 func (sa *ikeSA) wait() { sa.busy = true }
-
-// resume ends the waiting.
-func (sa *ikeSA) resume() {
-	sa.busy = false
-	sa.pump()
-}
 
 // pump takes up what was held and starts what is queued.
 func (sa *ikeSA) pump() {

@@ -41,7 +41,6 @@ type ikeSA struct {
 	heard           time.Time
 	closing         bool // a deletion is queued
 	postponed       []task
-	temporarySince  time.Time // first of the TEMPORARY_FAILUREs in a row
 	x               exchanger
 	busy, pumping   bool
 	timers          timerTable
@@ -202,7 +201,7 @@ func (sa *ikeSA) giveUp() {
 	case stateRekeyed:
 		// The peer, or this host's own DELETE, should have ended it long ago.
 		sa.destroy(reasonIKEDeleted, "it was replaced")
-	case stateDeleting:
+	default: // its deletion waits for an answer, or behind another request that does
 		sa.destroy(reasonIKEDeleted, "the peer does not answer its deletion")
 	}
 }
@@ -372,7 +371,7 @@ func (l *lingering) expire(now time.Time) {
 // linger leaves the last answer behind.
 func (sa *ikeSA) linger() {
 	spi := sa.ownSPI()
-	if sa.x.lastAnswer == nil || spi == 0 || sa.setup != nil && sa.keys == nil {
+	if sa.x.lastAnswer == nil || !sa.x.protected || spi == 0 {
 		return
 	}
 	l := &sa.e.lingering

@@ -61,6 +61,9 @@ func (e *Engine) routed(in Routed) {
 func (sa *ikeSA) begin(local netip.Addr) {
 	e, s := sa.e, sa.setup
 	port := e.settings.IKEPort
+	if port == 0 {
+		port = ikePort
+	}
 	if sa.peer.Port() == natPort && e.settings.NATPort != 0 {
 		port = e.settings.NATPort // RFC 7296 §2.23: starting on 4500 is allowed
 	}

@@ -220,7 +220,14 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 
 // answerClear answers a request outside of any IKE SA: same SPIs, Message ID
 // and exchange, and never longer than what asked (RFC 7296 §1.5, §2.21.4).
+//
+// Errors are few in a second, whoever asks; what leads on (a cookie, a group) is
+// answered each time.
 func (e *Engine) answerClear(in Datagram, h message.Header, n *message.Notify) {
+	leadsOn := n.Kind == message.COOKIE || n.Kind == message.INVALID_KE_PAYLOAD
+	if !leadsOn && !e.refusals.take(e.now) {
+		return
+	}
 	answer := message.Header{SPIi: h.SPIi, SPIr: h.SPIr, Major: 2, Exchange: h.Exchange, MessageID: h.MessageID,
 		Flags: message.FlagResponse | (h.Flags&message.FlagInitiator ^ message.FlagInitiator)}
 	data, err := message.Encode(&message.Message{Header: answer, Payloads: []message.Payload{n}})

@@ -52,19 +52,19 @@ func (sa *ikeSA) graceOver() {
 	}
 }
 
-// bucket limits how often something is done: burst at once, then one a second.
+// bucket limits how often something is done: rate times at once, and then so
+// often in a second.
 type bucket struct {
+	rate   float64
 	tokens float64
 	at     time.Time
 }
 
-const bucketBurst = 5
-
 func (b *bucket) take(now time.Time) bool {
 	if b.at.IsZero() {
-		b.tokens = bucketBurst
+		b.tokens = b.rate
 	} else {
-		b.tokens = min(bucketBurst, b.tokens+now.Sub(b.at).Seconds())
+		b.tokens = min(b.rate, b.tokens+b.rate*now.Sub(b.at).Seconds())
 	}
 	b.at = now
 	if b.tokens < 1 {

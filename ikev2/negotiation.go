@@ -72,6 +72,7 @@ func (c *Child) setsFor(sa *ikeSA) []trafficSet {
 
 // hostTS is all traffic of one address.
 func hostTS(a netip.Addr) message.TrafficSelector {
+	a = a.WithZone("")
 	return message.TrafficSelector{EndPort: 65535, Start: a, End: a}
 }
 

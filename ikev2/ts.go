@@ -203,6 +203,7 @@ type trafficSet struct {
 // configured; a set holds one address family, because the kernel's SA has one
 // selector.
 func (c *Child) sets(peer netip.Addr) []trafficSet {
+	peer = peer.WithZone("")
 	var sets []trafficSet
 	for _, v6 := range []bool{false, true} {
 		var family []kernel.Selector
@@ -338,6 +339,7 @@ func reverse(s kernel.Selector) kernel.Selector {
 // substitute gives every selector the single address addr, for transport mode
 // across a NAT (RFC 7296 §2.23.1). False when they are not one address each.
 func substitute(list []message.TrafficSelector, addr netip.Addr) ([]message.TrafficSelector, bool) {
+	addr = addr.WithZone("")
 	out := make([]message.TrafficSelector, len(list))
 	for i, t := range list {
 		if !sane(t) || t.Start != t.End || t.Start != list[0].Start || t.Start.BitLen() != addr.BitLen() {
