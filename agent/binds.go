@@ -103,3 +103,14 @@ func withoutCovered(list []bind) []bind {
 		})
 	})
 }
+
+// portsOf lists the ports of sockets, each once.
+func portsOf(list []bind) []uint16 {
+	var out []uint16
+	for _, b := range list {
+		if p := b.addr.Port(); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}

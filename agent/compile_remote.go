@@ -94,9 +94,8 @@ func (c *compiler) identities(k *config.IKEv2, out *ikev2.Remote) {
 	}
 	for _, id := range k.PeersID {
 		if id.Type == config.IDIPAddr && id.Address.Kind == config.AddressMacro && id.Address.Macro.Any() {
-			c.find(config.Advice, id.Pos, "any-id", "", "peers_id %s accepts every identity that knows the key", id.Address.Macro)
-			out.PeerIDs, out.VerifyID = nil, false
-			return
+			out.PeerIDs = append(out.PeerIDs, anyAddressID)
+			continue
 		}
 		if compiled, ok := c.identity(id, "peers_id"); ok {
 			out.PeerIDs = append(out.PeerIDs, compiled)
@@ -109,6 +108,10 @@ func (c *compiler) identities(k *config.IKEv2, out *ikev2.Remote) {
 		}
 	}
 }
+
+// anyAddressID is peers_id ipaddr IP_ANY: for the engine the unspecified
+// address stands for any address of either family.
+var anyAddressID = ikev2.Identity{Type: message.ID_IPV4_ADDR, Data: netip.IPv4Unspecified().AsSlice()}
 
 // identity compiles one identity (RFC 7296 §3.5).
 func (c *compiler) identity(id config.ID, directive string) (ikev2.Identity, bool) {

@@ -45,7 +45,9 @@ type witness struct {
 func newWitness(t *testing.T) *witness {
 	b := newToyBackend()
 	w := &witness{pump: newPump(b), b: b, log: make(chan string, 64)}
-	w.result = func(r kernel.Result) { w.log <- fmt.Sprintf("result to %d/%d", r.Request.Owner.Engine, r.Request.Owner.Shard) }
+	w.result = func(r kernel.Result) {
+		w.log <- fmt.Sprintf("result to %d/%d", r.Request.Owner.Engine, r.Request.Owner.Shard)
+	}
 	w.policy = func(ev kernel.Event) { w.log <- fmt.Sprintf("policy %T", ev) }
 	w.owned = func(o kernel.Owner, ev kernel.Event) { w.log <- fmt.Sprintf("shard %d %T", o.Shard, ev) }
 	w.all = func(ev kernel.Event) { w.log <- fmt.Sprintf("all %T", ev) }

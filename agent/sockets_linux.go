@@ -71,7 +71,7 @@ func (s *sources) control(local netip.Addr) []byte {
 // destination finds the address that a datagram was sent to. ok is false when
 // the kernel did not say.
 func destination(control []byte) (addr netip.Addr, ok bool) {
-	for len(control) > 0 {
+	for len(control) >= unix.SizeofCmsghdr {
 		h, data, rest, err := unix.ParseOneSocketControlMessage(control)
 		if err != nil {
 			return netip.Addr{}, false

@@ -1,0 +1,411 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"racoon2/agent/logging"
+	"racoon2/config"
+	"racoon2/ikev2"
+	"racoon2/kernel"
+	"racoon2/policy"
+)
+
+// Options is what an Agent is started with.
+type Options struct {
+	Config string       // path; "" is DefaultConfig
+	RunDir string       // for the control socket and its password; "" is DefaultRunDir
+	Kernel string       // "auto" (or ""), "xfrm" or "userspace"
+	Log    *logging.Log // required; stays the caller's
+	// Backend, when set, is used instead of the one that Kernel names; the
+	// agent closes it.
+	Backend kernel.Backend
+	// Load reads the configuration; nil is config.Load from files.
+	Load func(path string) (*config.Config, config.Findings)
+}
+
+// ConfigError says that the configuration cannot be used.
+type ConfigError struct {
+	Path     string
+	Findings config.Findings
+}
+
+// Error counts the findings and quotes the first error.
+func (e *ConfigError) Error() string {
+	for _, f := range e.Findings {
+		if f.Severity == config.Error {
+			return fmt.Sprintf("%s has %d errors, the first: %s", e.Path, e.Findings.Count(config.Error), f)
+		}
+	}
+	return e.Path + " cannot be used"
+}
+
+// Agent is the running process: the cores with everything around them.
+type Agent struct {
+	o       Options
+	log     *logging.Log
+	main    *slog.Logger
+	started time.Time
+
+	ctx    context.Context // ends when drivers, workers and waits have to
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // drivers, the watcher of addresses
+	rd     sync.WaitGroup // readers of sockets
+	pumped chan struct{}  // closed when the pump has ended
+
+	backend  kernel.Backend
+	why      string // the backend was chosen
+	pump     *pump
+	pool     *pool
+	policy   *policyDriver
+	shards   []*ikeDriver
+	engines  []*ikev2.Engine
+	manager  *policy.Manager
+	homes    homes
+	sockets  endpoints
+	control  *control
+	counters counters
+
+	plan atomic.Pointer[plan] // a reload replaces it
+
+	reloading sync.Mutex // one reload at a time; guards host and ending
+	host      []policy.Interface
+	ending    bool
+
+	failed chan error // the first failure that ends the agent
+	undo   []func()   // what start has done, for when it fails half-way
+}
+
+// Start reads the configuration and brings the agent up. When it fails,
+// nothing that it did remains. A *ConfigError says that the configuration is
+// to blame.
+func Start(o Options) (*Agent, error) {
+	if o.Config == "" {
+		o.Config = DefaultConfig
+	}
+	if o.RunDir == "" {
+		o.RunDir = DefaultRunDir
+	}
+	if o.Load == nil {
+		o.Load = func(path string) (*config.Config, config.Findings) {
+			return config.Load(path, config.Options{})
+		}
+	}
+	a := &Agent{o: o, log: o.Log, main: o.Log.Logger("agent"), started: time.Now(), failed: make(chan error, 1)}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	if err := a.start(); err != nil {
+		for i := len(a.undo) - 1; i >= 0; i-- {
+			a.undo[i]()
+		}
+		a.cancel()
+		return nil, err
+	}
+	a.undo = nil
+	return a, nil
+}
+
+// start goes step by step; each step that leaves something behind says in undo
+// how to remove it. The control socket comes early because it tells whether
+// another agent runs, before anything of that agent's is touched.
+func (a *Agent) start() error {
+	a.main.Info(Banner())
+	var err error
+	if a.host, err = interfaces(); err != nil {
+		return fmt.Errorf("addresses of this host: %w", err)
+	}
+	first, err := a.prepare(nil, nil)
+	if err != nil {
+		return err
+	}
+	if err := a.startControl(first.cfg.Interface); err != nil {
+		return err
+	}
+	if err := a.startKernel(binds(first.cfg.Interface, a.host)); err != nil {
+		return err
+	}
+	caps := a.backend.Capabilities()
+	p, err := a.prepare(&caps, first.compiled.ReqIDs)
+	if err != nil {
+		return err
+	}
+	a.report(p.findings)
+	a.plan.Store(p)
+	if err := a.startSockets(); err != nil {
+		return err
+	}
+	a.startDrivers()
+	if err := a.startPolicies(); err != nil {
+		return err
+	}
+	for _, e := range a.sockets.all() {
+		a.startReader(e)
+	}
+	a.startWatch()
+	a.control.serve()
+	a.main.Info("ready", "kernel", a.backend.Name(), "remotes", len(p.compiled.IKEv2.Remotes),
+		"selectors", len(p.compiled.Policy.Selectors), "shards", len(a.shards))
+	return nil
+}
+
+// plan is a configuration that is fit to run.
+type plan struct {
+	cfg      *config.Config
+	compiled *Compiled
+	secrets  map[string][]byte // by path, as read with the configuration
+	findings config.Findings   // that do not refuse it
+}
+
+// prepare reads and compiles the configuration. caps is nil while the kernel is
+// not known; what depends on it is then left open.
+func (a *Agent) prepare(caps *kernel.Capabilities, reqIDs map[string]uint32) (*plan, error) {
+	cfg, findings := a.o.Load(a.o.Config)
+	if findings.HasErrors() || cfg == nil {
+		return nil, &ConfigError{a.o.Config, findings}
+	}
+	p := &plan{cfg: cfg, secrets: make(map[string][]byte)}
+	var more config.Findings
+	p.compiled, more = Compile(cfg, CompileOptions{
+		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs,
+		ReadSecret: func(path string) ([]byte, error) {
+			key, err := ReadSecret(path)
+			if err == nil {
+				p.secrets[path] = key
+			}
+			return key, err
+		},
+	})
+	p.findings = append(findings, more...)
+	if more.HasErrors() {
+		return nil, &ConfigError{a.o.Config, p.findings}
+	}
+	return p, nil
+}
+
+// report logs findings that do not refuse the configuration.
+func (a *Agent) report(findings config.Findings) {
+	for _, f := range findings {
+		if f.Severity == config.Advice {
+			a.main.Info("configuration: " + f.String())
+		} else {
+			a.main.Warn("configuration: " + f.String())
+		}
+	}
+}
+
+// startControl opens the control sockets.
+func (a *Agent) startControl(i config.Interface) error {
+	sock := controlOf(i, a.o.RunDir)
+	c := newControl(a.main, commands{a}, nil)
+	a.control = c
+	a.undo = append(a.undo, c.close)
+	for _, path := range sock.Unix {
+		l, err := listenUnix(path)
+		if err != nil {
+			return err
+		}
+		c.listen(l)
+	}
+	for _, addr := range sock.TCP {
+		l, err := listenTCP(addr)
+		if err != nil {
+			return err
+		}
+		c.listen(l)
+	}
+	var err error
+	if sock.Generated {
+		if err := privateFolder(filepath.Dir(sock.Password)); err != nil {
+			return err
+		}
+		c.password, err = makePassword(sock.Password)
+		c.made = sock.Password
+	} else if c.password, err = ReadSecret(sock.Password); err != nil {
+		err = fmt.Errorf("%v: spmd_password %s: %w", i.Pos, sock.Password, err)
+	}
+	if err == nil && len(c.password) == 0 {
+		err = fmt.Errorf("%v: spmd_password %s is empty", i.Pos, sock.Password)
+	}
+	return err
+}
+
+// startKernel chooses the backend.
+func (a *Agent) startKernel(wanted []bind) error {
+	a.backend, a.why = a.o.Backend, "given"
+	if a.backend == nil {
+		var err error
+		if a.backend, a.why, err = openKernel(a.o.Kernel, portsOf(wanted)); err != nil {
+			return err
+		}
+	}
+	a.main.Info("kernel backend "+a.backend.Name(), "why", a.why)
+	if clear := a.backend.Capabilities().ClearInbound; clear != "" {
+		a.main.Warn("arriving clear packets that a policy protects are not dropped", "why", clear)
+	}
+	a.pump = newPump(a.backend)
+	a.pump.result, a.pump.policy, a.pump.owned = a.kernelResult, a.policyEvent, a.ownedEvent
+	a.pump.all, a.pump.stray, a.pump.lost = a.everyShard, a.strayEvent, a.reconcile
+	a.undo = append(a.undo, func() { a.backend.Close() })
+	return nil
+}
+
+// startSockets opens the UDP sockets. A host without one of the families does
+// without its sockets, unless the configuration names an address.
+func (a *Agent) startSockets() error {
+	a.undo = append(a.undo, a.sockets.close)
+	list, err := a.openSockets(binds(a.plan.Load().cfg.Interface, a.host), nil)
+	a.sockets.set(list)
+	return err
+}
+
+// openSockets opens what is not among those open already.
+func (a *Agent) openSockets(wanted []bind, have []*endpoint) ([]*endpoint, error) {
+	var list []*endpoint
+	for _, b := range wanted {
+		if e := bound(have, b); e != nil {
+			list = append(list, e)
+			continue
+		}
+		e, err := open(b, a.backend)
+		if noFamily(err) && b.addr.Addr().IsUnspecified() {
+			a.main.Warn("this host has no such address family; going on without", "socket", b.addr)
+			continue
+		}
+		if err != nil {
+			return list, inTheWay(have, b, err)
+		}
+		list = append(list, e)
+		a.main.Info("listening", "socket", e.addr, "nat_traversal", e.nat)
+	}
+	if len(list) == 0 && len(wanted) > 0 {
+		return nil, errors.New("no socket could be opened: this host has neither IPv4 nor IPv6")
+	}
+	return list, nil
+}
+
+// inTheWay blames our own socket where a reload asks for one that overlaps it.
+func inTheWay(have []*endpoint, b bind, err error) error {
+	for _, e := range have {
+		if e.addr.Port() == b.addr.Port() && e.IPv6() == b.addr.Addr().Is6() {
+			return fmt.Errorf("the agent's own socket %v is in the way of %v: restart the agent for this change", e.addr, b.addr)
+		}
+	}
+	return err
+}
+
+func bound(list []*endpoint, b bind) *endpoint {
+	for _, e := range list {
+		if e.is(b) {
+			return e
+		}
+	}
+	return nil
+}
+
+// is says whether the socket is what a bind asks for.
+func (e *endpoint) is(b bind) bool { return e.addr == b.addr && e.nat == b.nat }
+
+// startDrivers makes the cores and starts everything that moves.
+func (a *Agent) startDrivers() {
+	workers := max(2, runtime.GOMAXPROCS(0))
+	a.pool = newPool(a.ctx, workers)
+	a.manager = policy.New(policy.Config{Rand: rand.Reader, Capabilities: a.backend.Capabilities()})
+	a.policy = newDriver[policy.Input, policy.Outbox](areaPolicy, a.manager, policy.Timeout{})
+	a.policy.perform, a.policy.panicked = a.performPolicy, a.corePanicked
+	shared := &ikev2.Shared{}
+	for n := range runtime.GOMAXPROCS(0) {
+		engine := ikev2.New(ikev2.Config{Shard: uint8(n), Rand: rand.Reader, Shared: shared, Settings: a.plan.Load().compiled.IKEv2})
+		d := newDriver[ikev2.Input, ikev2.Outbox](areaIKEv2, engine, ikev2.Timeout{})
+		d.perform, d.panicked = a.performIKE(n), a.corePanicked
+		a.engines, a.shards = append(a.engines, engine), append(a.shards, d)
+		if n == 255 { // the shard's number is one octet of an SPI
+			break
+		}
+	}
+	a.pumped = make(chan struct{})
+	go func() {
+		defer close(a.pumped)
+		a.pump.run()
+	}()
+	a.wg.Go(func() { a.policy.run(a.ctx) })
+	for _, d := range a.shards {
+		a.wg.Go(func() { d.run(a.ctx) })
+	}
+	a.undo = append(a.undo, func() {
+		a.cancel()
+		a.wg.Wait()
+		a.pool.wait()
+	})
+}
+
+// settleTime is how long start waits for the kernel to take the policies.
+const settleTime = 10 * time.Second
+
+// startPolicies installs the policies. One that a kernel refuses ends the
+// start: its traffic would go out in clear.
+func (a *Agent) startPolicies() error {
+	ctx, cancel := context.WithTimeout(a.ctx, settleTime)
+	defer cancel()
+	a.undo = append(a.undo, a.stopPolicies)
+	if err := a.policy.post(ctx, policy.Addresses{Interfaces: a.host}); err != nil {
+		return err
+	}
+	if err := a.policy.post(ctx, policy.Start{Settings: a.plan.Load().compiled.Policy}); err != nil {
+		return err
+	}
+	for {
+		entries, err := ask(ctx, a.policy, a.manager.Entries)
+		if err != nil {
+			return fmt.Errorf("the kernel did not take the policies within %v: %w", settleTime, err)
+		}
+		pending := 0
+		for _, e := range entries {
+			switch {
+			case strings.HasPrefix(e.State, stateFailed):
+				return fmt.Errorf("policy of selector %q, %v: %s", e.Selector, e.Policy.Selector, e.State)
+			case e.State == statePending:
+				pending++
+			}
+		}
+		if pending == 0 {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// startReader takes datagrams from a socket until it is closed.
+func (a *Agent) startReader(e *endpoint) { a.rd.Go(func() { a.read(e) }) }
+
+// corePanicked ends the agent: the core's state is not to be trusted.
+func (a *Agent) corePanicked(name string, value any, stack []byte) {
+	a.counters.add(reasonPanic)
+	a.main.Log(a.ctx, logging.LevelCritical, "the "+name+" core failed inside; policies stay so that nothing goes out in clear",
+		"panic", fmt.Sprint(value), "stack", string(stack))
+	a.fail(fmt.Errorf("the %s core failed inside: %v", name, value))
+}
+
+// jobPanicked only reports: a job touches nothing of a core's.
+func (a *Agent) jobPanicked(name string, value any, stack []byte) {
+	a.counters.add(reasonPanic)
+	a.main.Error("a job failed inside", "job", name, "panic", fmt.Sprint(value), "stack", string(stack))
+}
+
+// fail has the agent end with an error; the first one counts.
+func (a *Agent) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// Failed tells of the failure after which the agent has to be abandoned.
+func (a *Agent) Failed() <-chan error { return a.failed }

@@ -1,0 +1,418 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"racoon2/agent/logging"
+	"racoon2/kernel"
+	"racoon2/kernel/fake"
+	"racoon2/kernel/trace"
+	"racoon2/policy/spmif"
+)
+
+// host is an agent on a loopback address with a kernel in memory.
+type host struct {
+	t         *testing.T
+	dir       string
+	addr      netip.Addr
+	port      uint16
+	kernel    *fake.Backend
+	agent     *Agent
+	delivered chan fake.Packet
+}
+
+// wire joins the kernels of two hosts.
+type wire struct {
+	mu    sync.Mutex
+	hosts map[netip.Addr]*host
+}
+
+func (w *wire) carry(d *fake.Datagram) {
+	w.mu.Lock()
+	to := w.hosts[d.Dst]
+	w.mu.Unlock()
+	if to != nil {
+		to.kernel.Receive(d)
+	}
+}
+
+// freePort finds a UDP port that is free on an address.
+func freePort(t *testing.T, addr netip.Addr) uint16 {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+// newPair makes two hosts whose configurations name each other.
+func newPair(t *testing.T) (a, b *host) {
+	t.Helper()
+	w := &wire{hosts: make(map[netip.Addr]*host)}
+	mk := func(addr string) *host {
+		h := &host{t: t, dir: t.TempDir(), addr: netip.MustParseAddr(addr), delivered: make(chan fake.Packet, 16)}
+		h.port = freePort(t, h.addr)
+		h.kernel = fake.NewBackend(fake.New(addr), w.carry, func(p fake.Packet) { h.delivered <- p })
+		w.hosts[h.addr] = h
+		return h
+	}
+	a, b = mk("127.0.0.1"), mk("127.0.0.2")
+	a.write("psk", "a secret of both")
+	b.write("psk", "a secret of both")
+	a.configure(b, "")
+	b.configure(a, "")
+	return a, b
+}
+
+func (h *host) write(name, text string) string {
+	h.t.Helper()
+	p := filepath.Join(h.dir, name)
+	if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// configure writes the configuration for a peer, with more behind it.
+func (h *host) configure(peer *host, more string) {
+	h.t.Helper()
+	h.write("racoon2.conf", fmt.Sprintf(`
+interface { ike { %[1]v port %[2]d; }; spmd unix "%[5]s/run/spmif"; };
+remote peer {
+	acceptable_kmp { ikev2; };
+	ikev2 {
+		my_id ipaddr %[1]v;
+		peers_id ipaddr %[3]v;
+		peers_ipaddr %[3]v port %[4]d;
+		pre_shared_key "%[5]s/psk";
+		nat_traversal off;
+	};
+};
+selector out { direction outbound; src %[1]v; dst %[3]v; policy_index protect; };
+selector in { direction inbound; src %[3]v; dst %[1]v; policy_index protect; };
+policy protect { action auto_ipsec; remote_index peer; ipsec_mode transport; };
+%[6]s`, h.addr, h.port, peer.addr, peer.port, h.dir, more))
+}
+
+func (h *host) options() Options {
+	h.t.Helper()
+	log, err := logging.Open(logging.Options{Level: trace.Debug, Destination: filepath.Join(h.dir, "log")})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() {
+		log.Close()
+		if h.t.Failed() {
+			text, _ := os.ReadFile(filepath.Join(h.dir, "log"))
+			h.t.Logf("log of %v:\n%s", h.addr, text)
+		}
+	})
+	return Options{
+		Config: filepath.Join(h.dir, "racoon2.conf"), RunDir: filepath.Join(h.dir, "run"),
+		Log: log, Backend: h.kernel,
+	}
+}
+
+func (h *host) start() {
+	h.t.Helper()
+	var err error
+	if h.agent, err = Start(h.options()); err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(h.stop)
+}
+
+func (h *host) stop() {
+	if h.agent != nil {
+		h.agent.Shutdown(context.Background())
+		h.agent = nil
+	}
+}
+
+// send has the host send packets to the peer until one arrives there.
+func (h *host) send(peer *host) {
+	h.t.Helper()
+	p := fake.Packet{Selector: kernel.Selector{
+		Src: netip.PrefixFrom(h.addr, 32), Dst: netip.PrefixFrom(peer.addr, 32),
+		Proto: 17, SrcPort: kernel.PortRange{First: 7, Last: 7}, DstPort: kernel.PortRange{First: 7, Last: 7},
+	}, Octets: 100}
+	deadline := time.After(10 * time.Second)
+	for {
+		h.kernel.Send(p)
+		select {
+		case <-peer.delivered:
+			return
+		case <-deadline:
+			h.t.Fatalf("no packet of %v arrives at %v", h.addr, peer.addr)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (h *host) status() *Status {
+	h.t.Helper()
+	s, err := h.agent.Status(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// left counts the SAs and policies in a host's kernel.
+func (h *host) left() (sas, policies int) {
+	h.kernel.With(func(k *fake.Kernel, now time.Time) []kernel.Event {
+		sas = len(k.Apply(now, kernel.Request{Op: kernel.DumpSA{}}).SAs)
+		policies = len(k.Apply(now, kernel.Request{Op: kernel.DumpPolicy{}}).Policies)
+		return nil
+	})
+	return sas, policies
+}
+
+func (h *host) client() *spmif.Client {
+	h.t.Helper()
+	client := spmif.NewClient(dial(h.t, filepath.Join(h.dir, "run", socketName)))
+	password, err := ReadSecret(filepath.Join(h.dir, "run", passwordName))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := client.Login(password); err != nil {
+		h.t.Fatal(err)
+	}
+	return client
+}
+
+func waitUntil(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func TestTwoAgents(t *testing.T) {
+	a, b := newPair(t)
+	a.start()
+	b.start()
+	a.send(b)
+	b.send(a)
+
+	s := a.status()
+	if len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 || len(s.Policies) == 0 || s.Kernel.Name != "fake" {
+		t.Fatalf("status: %+v", s)
+	}
+	child := s.IKESAs[0].Children[0]
+	if child.Name != "out" || child.Mode != "transport" || child.Out == nil || child.Out.Packets == 0 || child.In == nil || child.In.Packets == 0 {
+		t.Errorf("child: %+v", child)
+	}
+	if peer := b.status().IKESAs[0]; peer.SPIi != s.IKESAs[0].SPIi || peer.Children[0].SPIIn != child.SPIOut {
+		t.Errorf("the two ends differ: %+v and %+v", peer, s.IKESAs[0])
+	}
+
+	client := a.client()
+	if name, err := client.SLID(s.Policies[0].ID); err != nil || name != s.Policies[0].Selector {
+		t.Errorf("SLID %d: %q, %v", s.Policies[0].ID, name, err)
+	}
+	entries, err := client.PolicyDump()
+	if err != nil || len(entries) != len(s.Policies) {
+		t.Errorf("POLICY DUMP: %v, %v", entries, err)
+	}
+	sas, err := client.SAList()
+	if err != nil || len(sas) != 2 || sas[0].Name != "peer" || !sas[1].Child {
+		t.Errorf("SA LIST: %v, %v", sas, err)
+	}
+	if _, _, err := client.SAFlush("nobody"); !errors.Is(err, spmif.ErrNotFound) {
+		t.Errorf("SA FLUSH nobody: %v", err)
+	}
+	if ike, children, err := client.SAFlush("peer"); err != nil || ike != 1 || children != 1 {
+		t.Errorf("SA FLUSH: %d, %d, %v", ike, children, err)
+	}
+	waitUntil(t, "the peer to hear of the flush", func() bool { return len(b.status().IKESAs) == 0 })
+	a.send(b) // comes back by itself
+
+	a.stop()
+	waitUntil(t, "the peer to hear of the end", func() bool { return len(b.status().IKESAs) == 0 })
+	b.stop()
+	for _, h := range []*host{a, b} {
+		if sas, policies := h.left(); sas != 0 || policies != 0 {
+			t.Errorf("%v leaves %d SAs and %d policies", h.addr, sas, policies)
+		}
+		if _, err := os.Stat(filepath.Join(h.dir, "run", passwordName)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the password file stays: %v", err)
+		}
+	}
+}
+
+func TestReload(t *testing.T) {
+	a, b := newPair(t)
+	a.start()
+	b.start()
+	a.send(b)
+	spi := a.status().IKESAs[0].SPIi
+
+	// What is wrong changes nothing and says why.
+	before, err := os.ReadFile(filepath.Join(a.dir, "racoon2.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write("racoon2.conf", "remote peer { nonsense; };\n")
+	var bad *ConfigError
+	if err := a.agent.Reload(t.Context()); !errors.As(err, &bad) {
+		t.Fatalf("nonsense is taken over: %v", err)
+	}
+	if got := a.status(); got.IKESAs[0].SPIi != spi || got.Counters["agent."+reasonReloadFailed] != 1 {
+		t.Errorf("after nonsense: %+v", got)
+	}
+
+	// A further selector leaves the IKE SA alone.
+	a.write("racoon2.conf", string(before)+
+		"selector drop { direction outbound; src 127.0.0.1; dst 127.0.0.9; policy_index no; };\npolicy no { action discard; };\n")
+	if err := a.agent.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the new policy", func() bool { _, n := a.left(); return n == 3 })
+	if got := a.status(); len(got.IKESAs) != 1 || got.IKESAs[0].SPIi != spi {
+		t.Errorf("the IKE SA was touched: %+v", got.IKESAs)
+	}
+
+	// A changed remote is negotiated anew; a new socket is opened, the old one closed.
+	a.port = freePort(t, a.addr)
+	a.configure(b, "")
+	if err := a.agent.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the old IKE SA to be deleted, over the old socket", func() bool {
+		return len(a.status().IKESAs) == 0 && len(b.status().IKESAs) == 0
+	})
+	a.agent.closeLeaving()
+	if got := a.status(); len(got.Sockets) != 1 || got.Sockets[0].Address.Port() != a.port {
+		t.Errorf("sockets: %+v", got.Sockets)
+	}
+	waitUntil(t, "the old policy to go", func() bool { _, n := a.left(); return n == 2 })
+}
+
+func TestReloadRefusesABusyPort(t *testing.T) {
+	a, b := newPair(t)
+	a.start()
+	old := a.port
+	busy, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.addr, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	a.port = busy.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	a.configure(b, "")
+	if err := a.agent.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "is in use") {
+		t.Errorf("reload: %v", err)
+	}
+	if got := a.status().Sockets; len(got) != 1 || got[0].Address.Port() != old {
+		t.Errorf("sockets after a refused reload: %+v", got)
+	}
+}
+
+func TestStartFailures(t *testing.T) {
+	busy, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	busyPort := busy.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	for _, test := range []struct {
+		name   string
+		spoil  func(a, b *host)
+		config bool // the configuration is to blame
+		want   string
+	}{
+		{"missing file", func(a, _ *host) { os.Remove(filepath.Join(a.dir, "racoon2.conf")) }, true, "no such file"},
+		{"bad directive", func(a, b *host) { a.configure(b, "selecter x { };") }, true, "racoon2.conf:16:1"},
+		{"open key file", func(a, _ *host) { os.Chmod(filepath.Join(a.dir, "psk"), 0o644) }, true, "its mode is 0644"},
+		{"busy port", func(a, b *host) { a.port = busyPort; a.configure(b, "") }, false, "is in use by another program"},
+		{"refused policy", func(a, _ *host) {
+			a.kernel.With(func(k *fake.Kernel, _ time.Time) []kernel.Event {
+				k.Fail(kernel.AddPolicy{}, syscall.EINVAL)
+				k.Fail(kernel.UpdatePolicy{}, syscall.EINVAL)
+				return nil
+			})
+		}, false, "invalid argument"},
+		{"open folder", func(a, _ *host) { os.Mkdir(filepath.Join(a.dir, "run"), 0o755) }, false, "is open to others"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newPair(t)
+			a.t = t
+			test.spoil(a, b)
+			agent, err := Start(a.options())
+			if err == nil {
+				agent.Shutdown(t.Context())
+				t.Fatal("started")
+			}
+			var c *ConfigError
+			if got := errors.As(err, &c); got != test.config {
+				t.Errorf("configuration to blame: %v, want %v", got, test.config)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %q, want %q", err, test.want)
+			}
+			if sas, policies := a.left(); sas != 0 || policies != 0 {
+				t.Errorf("%d SAs and %d policies stay", sas, policies)
+			}
+			for _, name := range []string{socketName, passwordName} {
+				if _, err := os.Stat(filepath.Join(a.dir, "run", name)); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s stays", name)
+				}
+			}
+		})
+	}
+}
+
+func TestSecondAgentIsRefused(t *testing.T) {
+	a, _ := newPair(t)
+	a.start()
+	if _, err := Start(a.options()); err == nil || !strings.Contains(err.Error(), "does another racoon2 run?") {
+		t.Errorf("second agent: %v", err)
+	}
+	if len(a.status().Policies) == 0 {
+		t.Error("the first one was disturbed")
+	}
+}
+
+// TestPanicFailsClosed breaks a core: the agent says so, and abandoning it
+// leaves the policies.
+func TestPanicFailsClosed(t *testing.T) {
+	a, b := newPair(t)
+	a.start()
+	b.start()
+	a.send(b)
+	agent := a.agent
+	a.agent = nil
+	err := agent.shards[0].do(t.Context(), func() { agent.shards[0].guard(func() { panic("broken") }) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-agent.Failed():
+		if !strings.Contains(err.Error(), "failed inside") {
+			t.Errorf("failure: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody heard of the panic")
+	}
+	agent.Abandon()
+	if _, policies := a.left(); policies == 0 {
+		t.Error("the policies are gone: traffic would leave in clear")
+	}
+	a.kernel.Close()
+}

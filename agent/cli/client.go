@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"racoon2/agent"
+	"racoon2/config"
+	"racoon2/policy/spmif"
+)
+
+// clientTime bounds a client command.
+const clientTime = 30 * time.Second
+
+// ask connects to the agent and has f speak with it.
+func (a *app) ask(cmd *cobra.Command, f func(*spmif.Client) error) error {
+	network, address, passwordFile, err := a.agentAt(cmd)
+	if err != nil {
+		return asFailure(err)
+	}
+	password, err := agent.ReadSecret(passwordFile)
+	if err != nil {
+		return failed(explainPassword(address, passwordFile, err))
+	}
+	defer clear(password)
+	ctx, cancel := context.WithTimeout(context.Background(), clientTime)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return failed(explainDial(address, err))
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(clientTime)); err != nil {
+		return failed(err)
+	}
+	client := spmif.NewClient(conn)
+	if err := client.Login(password); err != nil {
+		return failed(err)
+	}
+	if err := f(client); err != nil {
+		return failed(err)
+	}
+	_ = client.Quit() // the answer is in hand
+	return nil
+}
+
+// agentAt finds the agent's control socket and its password file: --socket, or
+// what the configuration says. The password of a socket that is given is beside
+// it, unless a configuration is given, too.
+func (a *app) agentAt(cmd *cobra.Command) (network, address, password string, err error) {
+	if a.socket != "" && !cmd.Flags().Changed("config") {
+		return "unix", a.socket, agent.PasswordBeside(a.socket), nil
+	}
+	cfg, findings := config.Load(a.config, config.Options{})
+	if findings.HasErrors() || cfg == nil {
+		return "", "", "", &agent.ConfigError{Path: a.config, Findings: findings}
+	}
+	at := agent.Control(cfg, a.runDir)
+	switch {
+	case a.socket != "":
+		return "unix", a.socket, at.Password, nil
+	case len(at.Unix) > 0:
+		return "unix", at.Unix[0], at.Password, nil
+	default:
+		return "tcp", at.TCP[0].String(), at.Password, nil
+	}
+}
+
+// explainPassword says why the password file cannot be read. Without a running
+// agent there is often none.
+func explainPassword(address, file string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no agent answers at %s: is it running? (there is no password file %s)", address, file)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("password file %s: permission denied: only the agent's user can speak with it", file)
+	}
+	return fmt.Errorf("password file %s: %w", file, err)
+}
+
+// explainDial says why the agent cannot be reached.
+func explainDial(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no agent answers at %s: is it running?", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s: permission denied: only the agent's user can speak with it", filepath.Clean(address))
+	}
+	return fmt.Errorf("control socket: %w", err)
+}
+
+// status asks for the agent's whole state.
+func (a *app) status(cmd *cobra.Command) (raw json.RawMessage, s *agent.Status, err error) {
+	err = a.ask(cmd, func(c *spmif.Client) error {
+		var err error
+		if raw, err = c.Status(); err != nil {
+			return err
+		}
+		s = new(agent.Status)
+		return json.Unmarshal(raw, s)
+	})
+	return raw, s, err
+}
+
+// printJSON prints a value as indented JSON.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	return failed(enc.Encode(v))
+}

@@ -1,0 +1,118 @@
+// Package cli is the commands of the racoon2 program: run is the agent, check
+// judges a configuration, and the others ask a running agent over its control
+// socket.
+//
+// It owns flags, messages, tables and exit statuses, and nothing else: what a
+// command does is agent's or config's. Results go to standard output, messages
+// to standard error. The exit status is 0 when done, 1 when something failed
+// (check: there are warnings), and 2 when the command line or the configuration
+// is wrong.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"racoon2/agent"
+)
+
+// The exit statuses.
+const (
+	statusDone   = 0
+	statusFailed = 1
+	statusUsage  = 2 // the command line or the configuration is wrong
+)
+
+// failure is an error of a command that was asked for rightly.
+type failure struct {
+	status int
+	err    error // nil: everything has been said
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return ""
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// failed makes the error of a command that was asked for rightly and failed.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{statusFailed, err}
+}
+
+// app is what the commands of one program share.
+type app struct {
+	out, err io.Writer
+	config   string
+	socket   string
+	runDir   string
+}
+
+// Main runs the program and returns its exit status.
+func Main(args []string, stdout, stderr io.Writer) int {
+	a := &app{out: stdout, err: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return statusDone
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		fmt.Fprintf(stderr, "racoon2: %v\nTry \"%s --help\".\n", err, cmd.CommandPath())
+		return statusUsage
+	}
+	a.explain(f)
+	return f.status
+}
+
+// explain prints what went wrong; a configuration's findings in full.
+func (a *app) explain(f *failure) {
+	if c := (*agent.ConfigError)(nil); errors.As(f, &c) {
+		_ = c.Findings.WriteText(a.err)
+		fmt.Fprintf(a.err, "racoon2: %s cannot be used\n", c.Path)
+		return
+	}
+	if f.err != nil {
+		fmt.Fprintf(a.err, "racoon2: %v\n", f.err)
+	}
+}
+
+// root builds the tree of commands.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "racoon2",
+		Short: "IPsec key exchange",
+		Long: "racoon2 negotiates keys for IPsec (IKEv2, RFC 7296) and keeps the policies of a\n" +
+			"host, as its racoon2.conf says. \"racoon2 run\" is the agent; the other commands\n" +
+			"ask a running agent over its control socket.",
+		Example: "  racoon2 check -c /etc/racoon2/racoon2.conf\n" +
+			"  racoon2 run -c /etc/racoon2/racoon2.conf\n" +
+			"  racoon2 status",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.New("a command is needed")
+		},
+	}
+	f := root.PersistentFlags()
+	f.StringVarP(&a.config, "config", "c", agent.DefaultConfig, "configuration `FILE`")
+	f.StringVar(&a.socket, "socket", "", "control socket `PATH` of the agent (default: as the configuration says)")
+	f.StringVar(&a.runDir, "run-dir", agent.DefaultRunDir, "`DIRECTORY` of the control socket and its password")
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.statusCommand(), a.saCommand(),
+		a.policyCommand(), a.versionCommand(), a.manCommand())
+	root.CompletionOptions.HiddenDefaultCmd = false
+	return root
+}

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"racoon2/agent"
+	"racoon2/agent/logging"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	var kernel, level, format, file string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent in the foreground",
+		Long: "Run the agent in the foreground until SIGTERM or SIGINT. It then tells its peers,\n" +
+			"and takes its SAs and policies out of the kernel. SIGHUP reads the configuration\n" +
+			"again: one with errors changes nothing, and what did not change is not touched.\n" +
+			"SIGUSR1 logs more, SIGUSR2 less.\n\n" +
+			"After a crash, what the policies protect stays blocked until the next start.",
+		Example: "  racoon2 run -c /etc/racoon2/racoon2.conf\n" +
+			"  racoon2 run --kernel userspace --log-file syslog\n" +
+			"  racoon2 run --log-level debug --log-format json --log-file /var/log/racoon2",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			lowest, err := logging.ParseLevel(level)
+			if err != nil {
+				return err
+			}
+			switch kernel {
+			case "auto", "xfrm", "userspace":
+			default:
+				return errors.New("--kernel is auto, xfrm or userspace")
+			}
+			switch logging.Format(format) {
+			case logging.Text, logging.JSON:
+			default:
+				return errors.New("--log-format is text or json")
+			}
+			log, err := logging.Open(logging.Options{Level: lowest, Format: logging.Format(format), Destination: file})
+			if err != nil {
+				return failed(err)
+			}
+			defer log.Close()
+			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log})
+			return asFailure(err)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&kernel, "kernel", "auto", "what carries IPsec: auto, xfrm or userspace")
+	f.StringVar(&level, "log-level", "info", "lowest `LEVEL` logged: debug, info, warning, error")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	f.StringVar(&file, "log-file", logging.Stderr, "`FILE` to log to, or stderr, or syslog")
+	return cmd
+}
+
+// asFailure tells configuration errors from others.
+func asFailure(err error) error {
+	if c := (*agent.ConfigError)(nil); errors.As(err, &c) {
+		return &failure{statusUsage, err}
+	}
+	return failed(err)
+}

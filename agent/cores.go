@@ -1,0 +1,247 @@
+package agent
+
+import (
+	"context"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"racoon2/ikev2"
+	"racoon2/kernel"
+	"racoon2/kernel/trace"
+	"racoon2/policy"
+)
+
+// The areas of the log.
+const (
+	areaIKEv2  = "ikev2"
+	areaPolicy = "policy"
+)
+
+type (
+	ikeDriver    = driver[ikev2.Input, ikev2.Outbox]
+	policyDriver = driver[policy.Input, policy.Outbox]
+)
+
+// performPolicy does the effects of the policy manager.
+func (a *Agent) performPolicy(out *policy.Outbox) {
+	for i, effect := range out.Effects {
+		out.Effects[i] = nil
+		switch e := effect.(type) {
+		case policy.KernelRequest:
+			a.backend.Submit(e.Request)
+		case policy.Initiate:
+			if e.Engine != kernel.IKEv2 {
+				a.policy.answer(policy.InitiateFailed{Engine: e.Engine, Child: e.Child, Reason: "this engine is not running"})
+				continue
+			}
+			shard := a.shards[a.homes.of(e.Remote, len(a.shards))]
+			a.policy.hand(shard.urgent, shard.input(ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}))
+		case policy.Trace:
+			a.trace(areaPolicy, e.Event)
+		}
+	}
+	out.Effects = out.Effects[:0]
+}
+
+// performIKE does the effects of one shard of the IKEv2 engine.
+func (a *Agent) performIKE(n int) func(*ikev2.Outbox) {
+	return func(out *ikev2.Outbox) {
+		for i, effect := range out.Effects {
+			out.Effects[i] = nil
+			a.performIKEEffect(n, effect)
+		}
+		out.Effects = out.Effects[:0]
+	}
+}
+
+func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
+	shard := a.shards[n]
+	switch e := effect.(type) {
+	case ikev2.Send:
+		a.sendIKE(e)
+	case ikev2.KernelRequest:
+		a.backend.Submit(e.Request)
+	case ikev2.Job:
+		shard.hand(a.pool.queue, a.job(shard, e))
+	case ikev2.Route:
+		local, err := a.route(e.Remote)
+		shard.answer(ikev2.Routed{Serial: e.Serial, Local: local, Err: err})
+	case ikev2.ChildUp:
+		a.homes.up(e.Remote, n)
+		up := policy.ChildUp{Engine: kernel.IKEv2, Child: e.Child}
+		shard.hand(a.policy.urgent, a.policy.input(up))
+	case ikev2.ChildDown:
+		a.homes.down(e.Remote, n)
+	case ikev2.InitiateFailed:
+		failed := policy.InitiateFailed{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}
+		shard.hand(a.policy.urgent, a.policy.input(failed))
+	case ikev2.Trace:
+		a.trace(areaIKEv2, e.Event)
+	}
+}
+
+func (a *Agent) sendIKE(e ikev2.Send) {
+	a.log.Packet("agent", "sent", e.Local, e.Remote, e.Data)
+	if err := a.sockets.send(e.Local, e.Remote, e.Data); err != nil {
+		a.trace("agent", trace.Event{
+			Tag: trace.InternalWarn, Reason: reasonSend, Text: "a datagram could not be sent",
+			Attrs: []trace.Attr{
+				{Key: "local", Value: e.Local.String()}, {Key: "remote", Value: e.Remote.String()},
+				{Key: "error", Value: err.Error()},
+			},
+		})
+	}
+}
+
+// job is what a worker does for a shard. The worker waits for room with the
+// shard, which always reads on, so neither can hold up the other for ever.
+func (a *Agent) job(shard *ikeDriver, j ikev2.Job) func() {
+	return func() {
+		value, err := runJob(j.Name, j.Run, a.jobPanicked)
+		// The only errors are that the agent or the shard has ended.
+		_ = shard.post(a.ctx, ikev2.JobDone{Serial: j.Serial, Value: value, Err: err})
+	}
+}
+
+// route finds the address of this host that datagrams to remote leave from, by
+// connecting a socket that sends nothing.
+func (a *Agent) route(remote netip.Addr) (netip.Addr, error) {
+	d := net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
+		return a.backend.Bypass(probe{c, network == "udp6"})
+	}}
+	conn, err := d.DialContext(a.ctx, "udp", netip.AddrPortFrom(remote, 500).String())
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// probe is the socket of a route look-up, as a backend sees it.
+type probe struct {
+	syscall.RawConn
+	v6 bool
+}
+
+func (probe) LocalPort() uint16 { return 0 }
+func (p probe) IPv6() bool      { return p.v6 }
+func (probe) WriteFrom([]byte, netip.Addr, netip.AddrPort) error {
+	return net.ErrClosed // a look-up sends nothing
+}
+
+// kernelResult passes a result of the kernel to the core that asked.
+func (a *Agent) kernelResult(r kernel.Result) {
+	switch r.Request.Owner.Engine {
+	case kernel.PolicyManager:
+		_ = a.policy.post(a.ctx, policy.KernelResult{Result: r})
+	case kernel.IKEv2:
+		if n := int(r.Request.Owner.Shard); n < len(a.shards) {
+			_ = a.shards[n].post(a.ctx, ikev2.KernelResult{Result: r})
+		}
+	}
+}
+
+// policyEvent passes a kernel event to the policy manager.
+func (a *Agent) policyEvent(ev kernel.Event) {
+	_ = a.policy.post(a.ctx, policy.KernelEvent{Event: ev})
+}
+
+// ownedEvent passes a kernel event to the engine that owns the SA.
+func (a *Agent) ownedEvent(o kernel.Owner, ev kernel.Event) {
+	if n := int(o.Shard); o.Engine == kernel.IKEv2 && n < len(a.shards) {
+		_ = a.shards[n].post(a.ctx, ikev2.KernelEvent{Event: ev})
+	}
+}
+
+// everyShard passes a kernel event to all shards.
+func (a *Agent) everyShard(ev kernel.Event) {
+	for _, s := range a.shards {
+		_ = s.post(a.ctx, ikev2.KernelEvent{Event: ev})
+	}
+}
+
+func (a *Agent) strayEvent(what string, ev kernel.Event) {
+	a.counters.add(reasonStray)
+	a.log.Logger("agent").Debug("kernel event about "+what, "event", ev)
+}
+
+// reconcile finds the SAs that have gone while events were lost, and tells their
+// owners. It runs beside the pump, which has to bring the dump.
+func (a *Agent) reconcile() {
+	before := a.pump.snapshot()
+	go func() {
+		ctx, cancel := context.WithTimeout(a.ctx, resyncTime)
+		defer cancel()
+		dump, err := a.pump.ask(ctx, kernel.DumpSA{})
+		if err != nil {
+			a.main.Warn("kernel events were lost, and the SAs cannot be listed", "error", err)
+			return
+		}
+		for id := range missing(before, dump.SAs) {
+			a.pump.gone(id)
+		}
+	}()
+}
+
+// resyncTime bounds the wait for a dump of all SAs.
+const resyncTime = 30 * time.Second
+
+// homes remembers on which shard the children of a remote stand, so that a
+// further child meets the IKE SA that is there.
+type homes struct {
+	mu       sync.Mutex
+	children map[string][]int // by remote: children on each shard
+}
+
+// of returns the shard for a remote: the one with most of its children, or else
+// one that depends on the name alone.
+func (h *homes) of(remote string, shards int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	best, most := 0, 0
+	for n, count := range h.children[remote] {
+		if count > most {
+			best, most = n, count
+		}
+	}
+	if most > 0 {
+		return best
+	}
+	f := fnv.New32a()
+	f.Write([]byte(remote))
+	return int(f.Sum32() % uint32(shards))
+}
+
+func (h *homes) up(remote string, shard int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.children == nil {
+		h.children = make(map[string][]int)
+	}
+	counts := h.children[remote]
+	for len(counts) <= shard {
+		counts = append(counts, 0)
+	}
+	counts[shard]++
+	h.children[remote] = counts
+}
+
+func (h *homes) down(remote string, shard int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	counts := h.children[remote]
+	if shard >= len(counts) || counts[shard] == 0 {
+		return
+	}
+	counts[shard]--
+	for _, n := range counts {
+		if n > 0 {
+			return
+		}
+	}
+	delete(h.children, remote)
+}

@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+
+	"racoon2/kernel"
+)
+
+// candidate is a backend that this program has.
+type candidate struct {
+	name  string
+	proof string // what its opening has shown
+	open  func() (kernel.Backend, error)
+}
+
+// The values of Options.Kernel.
+const kernelAuto = "auto"
+
+// openKernel opens the backend of a name, or with "auto" the first that works,
+// and says why it is the one. ikePorts are the ports of the agent's sockets,
+// which guards have to leave open.
+func openKernel(name string, ikePorts []uint16) (b kernel.Backend, why string, err error) {
+	return choose(name, candidates(ikePorts))
+}
+
+func choose(name string, list []candidate) (kernel.Backend, string, error) {
+	if name == "" {
+		name = kernelAuto
+	}
+	var known, failed []string
+	for _, c := range list {
+		known = append(known, c.name)
+		if name != kernelAuto && name != c.name {
+			continue
+		}
+		b, err := c.open()
+		if err == nil {
+			why := c.proof
+			if len(failed) > 0 {
+				why = strings.Join(failed, "; ") + "; " + why
+			}
+			return b, why, nil
+		}
+		if name == c.name {
+			return nil, "", fmt.Errorf("kernel backend %s: %w", name, err)
+		}
+		failed = append(failed, fmt.Sprintf("%s: %v", c.name, err))
+	}
+	if name != kernelAuto {
+		return nil, "", fmt.Errorf("kernel backend %q is none of auto, %s", name, strings.Join(known, ", "))
+	}
+	if len(list) == 0 {
+		return nil, "", fmt.Errorf("this program has no kernel backend for this system")
+	}
+	return nil, "", fmt.Errorf("no kernel backend works: %s", strings.Join(failed, "; "))
+}

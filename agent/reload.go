@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"racoon2/config"
+	"racoon2/ikev2"
+	"racoon2/policy"
+)
+
+// Reload reads the configuration again. One with errors changes nothing. What
+// did not change is not touched: IKE SAs of remotes that are the same stay, and
+// so do their policies and sockets.
+func (a *Agent) Reload(ctx context.Context) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if a.ending {
+		return errStopped
+	}
+	if err := a.reload(ctx); err != nil {
+		a.counters.add(reasonReloadFailed)
+		if e := (*ConfigError)(nil); errors.As(err, &e) {
+			for _, f := range e.Findings {
+				a.main.Error("configuration: " + f.String())
+			}
+		}
+		a.main.Error("the configuration stays as it was", "error", err)
+		return err
+	}
+	a.counters.add(reasonReload)
+	c := a.plan.Load().compiled
+	a.main.Info("configuration taken over", "remotes", len(c.IKEv2.Remotes), "selectors", len(c.Policy.Selectors))
+	return nil
+}
+
+func (a *Agent) reload(ctx context.Context) error {
+	before := a.plan.Load()
+	caps := a.backend.Capabilities()
+	p, err := a.prepare(&caps, before.compiled.ReqIDs)
+	if err != nil {
+		return err
+	}
+	old := a.sockets.all()
+	list, err := a.openSockets(binds(p.cfg.Interface, a.host), old)
+	if err != nil {
+		closeAll(list, old)
+		return err
+	}
+	if !controlOf(p.cfg.Interface, a.o.RunDir).equal(controlOf(before.cfg.Interface, a.o.RunDir)) {
+		a.main.Warn("the control socket does not change while the agent runs; restart it for that")
+	}
+	a.report(p.findings)
+	leaving := slices.DeleteFunc(slices.Clone(old), func(e *endpoint) bool { return slices.Contains(list, e) })
+	a.sockets.set(append(list, leaving...))
+	for _, e := range list {
+		if !slices.Contains(old, e) {
+			a.startReader(e)
+		}
+	}
+	a.plan.Store(p)
+	if err := a.reconfigure(ctx, p.compiled); err != nil || len(leaving) == 0 {
+		return err
+	}
+	time.AfterFunc(leaveTime, a.closeLeaving)
+	return a.leave(ctx, leaving)
+}
+
+// leave deletes the IKE SAs that go over sockets which are not configured any more.
+func (a *Agent) leave(ctx context.Context, sockets []*endpoint) error {
+	for n, d := range a.shards {
+		infos, err := ask(ctx, d, a.engines[n].Status)
+		if err != nil {
+			return err
+		}
+		for _, i := range infos {
+			if !slices.Contains(sockets, a.sockets.find(i.LocalAddr)) {
+				continue
+			}
+			if err := d.post(ctx, ikev2.Terminate{IKE: i.Serial, Reason: "its socket is not configured any more"}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// leaveTime is how long a socket that is not configured any more stays, so that
+// IKE SAs on it can be deleted in order.
+const leaveTime = 4 * time.Second
+
+// closeLeaving closes the sockets that the configuration does not ask for now.
+func (a *Agent) closeLeaving() {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	wanted := binds(a.plan.Load().cfg.Interface, a.host)
+	var list []*endpoint
+	for _, e := range a.sockets.all() {
+		if slices.ContainsFunc(wanted, e.is) {
+			list = append(list, e)
+			continue
+		}
+		a.main.Info("listening no more", "socket", e.addr)
+		e.conn.Close()
+	}
+	a.sockets.set(list)
+}
+
+// closeAll closes the sockets of one list that are not in the other.
+func closeAll(list, but []*endpoint) {
+	for _, e := range list {
+		if !slices.Contains(but, e) {
+			e.conn.Close()
+		}
+	}
+}
+
+// reconfigure hands new settings to the cores: to the engines first, so that
+// they know every child that a new policy may ask for.
+func (a *Agent) reconfigure(ctx context.Context, c *Compiled) error {
+	for _, d := range a.shards {
+		if err := d.post(ctx, ikev2.Reconfigure{Settings: c.IKEv2}); err != nil {
+			return err
+		}
+	}
+	return a.policy.post(ctx, policy.Reconfigure{Settings: c.Policy})
+}
+
+// addressesChanged looks at this host's addresses and, when they are others,
+// tells the policy manager and compiles the macros anew, with the keys that
+// were read with the configuration.
+func (a *Agent) addressesChanged() {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if a.ending {
+		return
+	}
+	host, err := interfaces()
+	if err != nil {
+		a.main.Warn("addresses of this host", "error", err)
+		return
+	}
+	if sameInterfaces(host, a.host) {
+		return
+	}
+	a.main.Info("addresses of this host have changed")
+	a.host = host
+	if err := a.policy.post(a.ctx, policy.Addresses{Interfaces: host}); err != nil {
+		return
+	}
+	before := a.plan.Load()
+	caps := a.backend.Capabilities()
+	compiled, findings := Compile(before.cfg, CompileOptions{
+		Interfaces: host, ReqIDs: before.compiled.ReqIDs, Kernel: &caps,
+		ReadSecret: func(path string) ([]byte, error) { return before.secrets[path], nil },
+	})
+	if findings.HasErrors() {
+		for _, f := range findings {
+			if f.Severity == config.Error {
+				a.main.Warn("with the new addresses: " + f.String())
+			}
+		}
+		return
+	}
+	after := *before
+	after.compiled = compiled
+	a.plan.Store(&after)
+	_ = a.reconfigure(a.ctx, compiled)
+}

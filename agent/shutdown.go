@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"racoon2/ikev2"
+	"racoon2/kernel"
+	"racoon2/policy"
+)
+
+// The time that each step of an orderly end may take.
+const (
+	enginesTime  = 5 * time.Second
+	sweepTime    = 2 * time.Second
+	policiesTime = 3 * time.Second
+)
+
+// Shutdown ends the agent in order: the peers are told, SAs and policies leave
+// the kernel, and what the backend had put on the host is removed. ctx can make
+// it hurry.
+func (a *Agent) Shutdown(ctx context.Context) {
+	a.main.Info("ending")
+	a.end()
+	a.control.close()
+	a.stopEngines(ctx)
+	a.sweep(ctx)
+	a.stopPolicies()
+	a.stopMoving()
+	if err := a.backend.Close(); err != nil {
+		a.main.Error("closing the kernel backend", "error", err)
+	}
+	<-a.pumped
+	a.wipe()
+	a.main.Info("ended")
+}
+
+// Abandon ends the agent after a core has failed. Peers are told where that is
+// still possible; policies and the backend's guards stay, so that what was
+// protected is blocked.
+func (a *Agent) Abandon() {
+	a.end()
+	a.control.close()
+	a.stopEngines(a.ctx)
+	a.stopMoving()
+	a.wipe()
+}
+
+// stopEngines has the engines delete their SAs and waits for it.
+func (a *Agent) stopEngines(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, enginesTime)
+	defer cancel()
+	var idle []<-chan struct{}
+	for _, d := range a.shards {
+		if d.post(ctx, ikev2.Shutdown{}) != nil {
+			continue
+		}
+		if c, err := d.whenIdle(ctx); err == nil {
+			idle = append(idle, c)
+		}
+	}
+	for _, c := range idle {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			a.main.Warn("some IKE SAs did not end in time; their peers may not know")
+			return
+		}
+	}
+}
+
+// sweep removes the SAs of ours that the engines have left in the kernel.
+func (a *Agent) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	for _, id := range a.pump.sas() {
+		if _, err := a.pump.ask(ctx, kernel.DeleteSA{ID: id}); err != nil {
+			a.main.Warn("an SA stays in the kernel", "sa", id.String(), "error", err)
+		}
+	}
+}
+
+// stopPolicies removes our policies. It does not hurry: a policy that stays
+// blocks traffic for ever.
+func (a *Agent) stopPolicies() {
+	ctx, cancel := context.WithTimeout(a.ctx, policiesTime)
+	defer cancel()
+	if a.policy.post(ctx, policy.Shutdown{}) != nil {
+		return
+	}
+	idle, err := a.policy.whenIdle(ctx)
+	if err != nil {
+		return
+	}
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		a.main.Warn("some policies did not leave the kernel in time")
+	}
+}
+
+// stopMoving ends drivers, workers and readers.
+func (a *Agent) stopMoving() {
+	a.cancel()
+	a.wg.Wait()
+	a.pool.wait()
+	a.sockets.close()
+	a.rd.Wait()
+}
+
+// wipe clears the keys that were read from files.
+func (a *Agent) wipe() {
+	for _, key := range a.plan.Load().secrets {
+		clear(key)
+	}
+}
+
+// end has no reload begin from now on, and waits for one that goes on.
+func (a *Agent) end() {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	a.ending = true
+}
