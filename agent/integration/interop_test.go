@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"racoon2/kernel/kerneltest/netlab"
 )
 
 // suite is one combination of algorithms in both products' words.
@@ -84,13 +86,17 @@ func TestInteropStrongSwan(t *testing.T) {
 			t.Run(family+" "+su.name, func(t *testing.T) {
 				p := newSwanPair(t, family, su)
 				t.Run("racoon2 initiates, strongSwan deletes", func(t *testing.T) {
+					w := watch(t, p.right.ns, "wan")
 					ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+					w.wantESP(netlab.ESPInUDP, 2) // kernel-libipsec always encapsulates
 					p.s.swanctl("--terminate", "--ike", "peer")
 					p.noSAs(t)
 				})
 				t.Run("strongSwan initiates, racoon2 deletes", func(t *testing.T) {
 					p.s.swanctl("--initiate", "--child", "net")
+					w := watch(t, p.right.ns, "wan")
 					ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+					w.wantESP(netlab.ESPInUDP, 2)
 					p.r.mustCtl("sa", "flush")
 					p.noSAs(t)
 				})
