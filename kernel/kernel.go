@@ -172,7 +172,9 @@ type (
 	}
 	// AddSA installs an SA; an inbound one replaces the reservation of its SPI.
 	AddSA struct{ SA SA }
-	// UpdateSA changes addresses, encapsulation and lifetimes of an SA, never its keys.
+	// UpdateSA changes addresses, encapsulation and lifetimes of an SA, never its
+	// keys, which are left out. The SA is found by its SAID; when its destination
+	// moves, by SPI, protocol and reqid.
 	UpdateSA struct{ SA SA }
 	// DeleteSA removes an SA or a reservation.
 	DeleteSA struct{ ID SAID }

@@ -93,7 +93,7 @@ func (k *Kernel) check(sa kernel.SA) error {
 }
 
 // updateSA finds the SA by its identity, or, when its destination moves, by
-// SPI and direction.
+// SPI, direction and reqid.
 func (k *Kernel) updateSA(now time.Time, sa kernel.SA) error {
 	if !k.Capabilities.UpdateSA {
 		return fmt.Errorf("update of %v: %w", sa.SAID, kernel.ErrUnsupported)
@@ -101,7 +101,7 @@ func (k *Kernel) updateSA(now time.Time, sa kernel.SA) error {
 	x := k.sas[sa.SAID]
 	if x == nil {
 		for _, y := range k.ordered() {
-			if y.SPI == sa.SPI && y.Proto == sa.Proto && y.Direction == sa.Direction {
+			if y.SPI == sa.SPI && y.Proto == sa.Proto && y.Direction == sa.Direction && y.ReqID == sa.ReqID {
 				x = y
 			}
 		}

@@ -105,7 +105,7 @@ func testPolicy(t *testing.T, a, b *end) {
 	if other := a.must(kernel.AddPolicy{Policy: in}).Policy; other == id {
 		t.Error("two policies have one PolicyID")
 	}
-	p.Templates[0].Level = kernel.Use
+	p.Templates[0].Level = kernel.Unique
 	updated := a.must(kernel.UpdatePolicy{Policy: p}).Policy
 	found := false
 	for _, q := range a.must(kernel.DumpPolicy{}).Policies {

@@ -230,12 +230,35 @@ func FuzzParseMessages(f *testing.F) {
 	f.Add(AppendMessage(nil, Message{Type: 16, Body: []byte{9, 0, 1, 0, 1}}))
 	f.Add([]byte{1, 2, 3})
 	f.Add(AppendMessage(AppendMessage(nil, Message{Type: 3}), Message{Type: 16, Body: []byte{5, 0, 1, 0, 1, 0, 0, 0, 5, 0}}))
+	f.Add(AppendMessage(nil, Message{Type: TypeError, Body: []byte{1, 1, 1, 1}}))
+	f.Add(AppendMessage(nil, Message{Type: TypeError, Body: []byte{1}}))
+	f.Add(AppendMessage(nil, Message{Type: TypeDone}))
+	f.Add(AppendMessage(nil, Message{Type: TypeError, Flags: flagAckTLVs, Body: append([]byte{0xfe, 0xff, 0xff, 0xff}, make([]byte, 20)...)}))
+	var numbers Builder
+	numbers.U8(1, 1)
+	numbers.U16(2, 1)
+	numbers.U32(3, 1)
+	numbers.U64(4, 1)
+	numbers.Flag(5)
+	f.Add(AppendMessage(nil, Message{Type: 16, Body: numbers.Body()}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		messages, _ := ParseMessages(b)
 		for _, m := range messages {
 			_ = ParseAck(m)
 			for a := ParseAttributes(m.Body); a.Next(); {
-				_, _, _, _ = a.U8(), a.U16(), a.U32(), a.U64()
+				switch len(a.Octets()) { // a wrong length would end the walk
+				case 1:
+					_ = a.U8()
+				case 2:
+					_, _ = a.U16(), a.BE16()
+				case 4:
+					_, _ = a.U32(), a.BE32()
+				case 8:
+					_, _ = a.U64(), a.BE64()
+				case 0:
+					_, _, _, _ = a.U8(), a.U16(), a.U32(), a.U64()
+					_, _, _ = a.BE16(), a.BE32(), a.BE64()
+				}
 				for n := a.Nested(); n.Next(); {
 					_ = n.String()
 				}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -316,6 +317,30 @@ func FuzzMessages(f *testing.F) {
 	for _, m := range vectors(f, "testdata/requests.txt") {
 		f.Add(m.Type, m.Body)
 	}
+	// What no kernel sends: cut short, and fields out of range.
+	for name, m := range vectors(f, "testdata/messages.txt") {
+		if strings.HasPrefix(name, "event") {
+			f.Add(m.Type, m.Body[:min(3, len(m.Body))])
+		}
+		f.Add(m.Type, append(bytes.Clone(m.Body), 0xff))
+	}
+	for at, value := range map[int]byte{
+		32: 1, 34: 0x0f, 38: 0x0f, 40: 3, 42: 200, 43: 200, 160: 4, 168: 200, 214: 77, 220: 4,
+	} {
+		for _, name := range []string{"SA CBC", "policy", "policy use"} {
+			m := vectors(f, "testdata/messages.txt")[name]
+			b := bytes.Clone(m.Body)
+			b[at] = value
+			f.Add(m.Type, b)
+		}
+	}
+	f.Add(uint16(msgMapping), []byte{1})
+	f.Add(uint16(msgPolicyExpire), encode(policyExpireInfo{Policy: policyInfo{Direction: 4}, Hard: 1}))
+	f.Add(uint16(msgPolicyExpire), encode(policyExpireInfo{}))
+	f.Add(uint16(msgExpire), encode(expireInfo{}))
+	esp := acquireInfo{}
+	esp.Selector, _ = toSelector(selector("10.0.0.0/32", "10.0.1.0/32", 50, kernel.Port(0)))
+	f.Add(uint16(msgAcquire), encode(esp))
 	f.Add(uint16(msgMapping), encode(mappingInfo{}))
 	f.Add(uint16(msgFlushSA), []byte{protoAny})
 	f.Fuzz(func(t *testing.T, typ uint16, body []byte) {

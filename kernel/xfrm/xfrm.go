@@ -12,6 +12,7 @@
 //   - An SA has no direction; SAState leaves it out.
 //   - Time limits have whole seconds, rounded up.
 //   - A kernel repeats an Acquire only after net.core.xfrm_acq_expires seconds.
+//   - It refuses an outbound tunnel policy of level Use (for some years now).
 //   - Level Unique is Require with a share value that the kernel keeps and ignores.
 //
 // Not here: bundles with AH or IPComp, marks, interface identifiers, offload,
