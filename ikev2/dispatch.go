@@ -127,6 +127,11 @@ func (sa *ikeSA) receive(in Datagram, h message.Header) {
 		return
 	}
 	response := h.Flags&message.FlagResponse != 0
+	if h.Exchange == message.IKE_SA_INIT && (in.Remote != sa.peer || in.Local != sa.local) {
+		// Nothing but its address speaks for the answer yet.
+		sa.e.drop(in, reasonUnexpected, "an IKE_SA_INIT response from another address than the one asked")
+		return
+	}
 	if response && !sa.x.awaits(h) {
 		sa.e.drop(in, reasonStaleResponse, fmt.Sprintf("a response with Message ID %d answers no outstanding request", h.MessageID))
 		return

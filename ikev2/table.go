@@ -84,8 +84,6 @@ func transitions() []row {
 
 		// replaced: it is only there to be deleted (RFC 7296 §2.25.2)
 		{stateRekeyed, ikeSAs, false, nil, also(sa, ke, n, tsi, tsr), "refuseTemporarily", (*ikeSA).refuseTemporarily, stateRekeyed},
-		{stateRekeyed, ikeSAs, true, types{sa, n, ke}, also(), "rekeyAnswer", (*ikeSA).rekeyAnswer, stateRekeyed},
-		{stateRekeyed, ikeSAs, true, nil, also(sa, ke, n, tsi, tsr), "createRefused", (*ikeSA).createRefused, stateRekeyed},
 		{stateRekeyed, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateRekeyed},
 		{stateRekeyed, info, true, nil, also(del), "informAnswer", (*ikeSA).informAnswer, stateRekeyed},
 
