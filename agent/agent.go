@@ -317,7 +317,9 @@ func (e *endpoint) is(b bind) bool { return e.addr == b.addr && e.nat == b.nat }
 func (a *Agent) startDrivers() {
 	workers := max(2, runtime.GOMAXPROCS(0))
 	a.pool = newPool(a.ctx, workers)
-	a.manager = policy.New(policy.Config{Rand: rand.Reader, Capabilities: a.backend.Capabilities()})
+	a.manager = policy.New(policy.Config{
+		Rand: rand.Reader, Capabilities: a.backend.Capabilities(), NeighborDiscovery: !a.backend.Capabilities().KeepsND,
+	})
 	a.policy = newDriver[policy.Input, policy.Outbox](areaPolicy, a.manager, policy.Timeout{})
 	a.policy.perform, a.policy.panicked = a.performPolicy, a.corePanicked
 	shared := &ikev2.Shared{}

@@ -76,7 +76,8 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 }
 
 // addresses compiles one side of a selector; macros stay, because the policy
-// manager expands them whenever this host's addresses change.
+// manager expands them whenever this host's addresses change. Host names, which
+// config refuses, have nothing to expand to.
 func (c *compiler) addresses(in []config.Address) []policy.Address {
 	var out []policy.Address
 	for _, a := range in {
@@ -85,9 +86,6 @@ func (c *compiler) addresses(in []config.Address) []policy.Address {
 			out = append(out, policy.Address{Prefix: a.Prefix})
 		case config.AddressMacro:
 			out = append(out, policy.Address{Macro: macro(a)})
-		default:
-			c.find(config.Warning, a.Pos, "selector-name", "write the address",
-				"%q is a host name, which is not looked up yet: no traffic is protected for it", a.Name)
 		}
 	}
 	return out

@@ -41,12 +41,6 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 	if k.NATTraversal == config.NATForce {
 		c.find(config.Warning, k.Pos, "nat-force", "", "nat_traversal force is not built yet: NATs are looked for as with on")
 	}
-	if out.NATTraversal {
-		if _, nat := ports(c.cfg.Interface); nat == 0 {
-			c.find(config.Advice, c.cfg.Interface.Pos, "no-nat-port", "add `MY_IP port 4500;` to ike, or set nat_traversal off",
-				"remote %q looks for NATs, but no ike address has port 4500, so none can be traversed", r.Name)
-		}
-	}
 	return out
 }
 
@@ -59,7 +53,7 @@ func encryptions(in []config.Encryption) []ikev2.Encryption {
 }
 
 // peers compiles peers_ipaddr. Without one the peer is told by its identity
-// alone, from wherever it comes.
+// alone, from wherever it comes. Host names are left out; config has said so.
 func (c *compiler) peers(k *config.IKEv2, out *ikev2.Remote) {
 	if len(k.PeersIPAddr) == 0 {
 		out.AnyPeer = true
@@ -69,18 +63,12 @@ func (c *compiler) peers(k *config.IKEv2, out *ikev2.Remote) {
 		switch {
 		case a.Kind == config.AddressMacro && a.Macro.Any():
 			out.AnyPeer = true
-		case a.Kind == config.AddressInet && !a.Prefix.IsSingleIP():
-			c.find(config.Error, a.Pos, "peer-range", "name each address, or IP_ANY",
-				"peers_ipaddr %v is a range: a peer has one address", a.Prefix)
 		case a.Kind == config.AddressInet:
 			out.Peers = append(out.Peers, netip.AddrPortFrom(a.Addr, a.Port))
 		case a.Kind == config.AddressMacro:
 			for _, p := range c.expand(a) {
 				out.Peers = append(out.Peers, netip.AddrPortFrom(p.Addr(), a.Port))
 			}
-		case a.Kind == config.AddressFQDN:
-			c.find(config.Warning, a.Pos, "peer-name", "write the peer's address",
-				"peers_ipaddr %q is a host name, which is not looked up yet; the remote is not reached by it", a.Name)
 		}
 	}
 }
@@ -99,12 +87,6 @@ func (c *compiler) identities(k *config.IKEv2, out *ikev2.Remote) {
 		}
 		if compiled, ok := c.identity(id, "peers_id"); ok {
 			out.PeerIDs = append(out.PeerIDs, compiled)
-		}
-	}
-	if len(out.PeerIDs) == 0 && out.VerifyID {
-		if len(k.PeersID) == 0 {
-			c.find(config.Error, k.Pos, "no-peers-id", "add peers_id, or set verify_id off",
-				"the peer's identity is to be verified, but there is no peers_id to compare it with")
 		}
 	}
 }

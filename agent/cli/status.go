@@ -61,8 +61,9 @@ func statusText(s *agent.Status, now time.Time) string {
 			p.line(6, e.State)
 		}
 	}
-	p.section("counters", len(s.Counters))
-	for _, reason := range slices.Sorted(maps.Keys(s.Counters)) {
+	raised := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Counters)), func(reason string) bool { return s.Counters[reason] == 0 })
+	p.section("counters", len(raised))
+	for _, reason := range raised {
 		p.line(2, fmt.Sprintf("%-40s %d", reason, s.Counters[reason]))
 	}
 	return p.String()
