@@ -25,6 +25,7 @@ type Capabilities struct {
 	Encap         bool // ESP in UDP
 	UpdateSA      bool
 	Mapping       bool // the backend reports NAT rebindings itself
+	KeepsND       bool // IPv6 neighbour discovery passes whatever the policies say
 	Encr          []transform.ENCR
 	Integ         []transform.INTEG
 	ClearInbound  string // "" when arriving clear packets that a policy protects are dropped; otherwise why they are not

@@ -61,7 +61,7 @@ func newSwanPair(t *testing.T, family string, su suite) *swanPair {
 		MyAddr: p.left.outer.String(), PeerAddr: p.right.outer.String(),
 		MyNet: p.left.net, PeerNet: p.right.net, IKE: su.conf, ESP: su.sa,
 	})
-	p.r.start("--kernel", "userspace")
+	p.r.start()
 	p.s = startStrongSwan(t, p.right.ns, swanConnection{
 		LocalID: "swan.example", RemoteID: "racoon2.example", Secret: secret,
 		Local: p.right.outer.String(), Remote: p.left.outer.String(),
@@ -86,7 +86,7 @@ func TestInteropStrongSwan(t *testing.T) {
 			t.Run(family+" "+su.name, func(t *testing.T) {
 				p := newSwanPair(t, family, su)
 				t.Run("racoon2 initiates, strongSwan deletes", func(t *testing.T) {
-					w := watch(t, p.right.ns, "wan")
+					w := p.watch(t)
 					ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
 					w.wantESP(netlab.ESPInUDP, 2) // kernel-libipsec always encapsulates
 					p.s.swanctl("--terminate", "--ike", "peer")
@@ -94,7 +94,7 @@ func TestInteropStrongSwan(t *testing.T) {
 				})
 				t.Run("strongSwan initiates, racoon2 deletes", func(t *testing.T) {
 					p.s.swanctl("--initiate", "--child", "net")
-					w := watch(t, p.right.ns, "wan")
+					w := p.watch(t)
 					ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
 					w.wantESP(netlab.ESPInUDP, 2)
 					p.r.mustCtl("sa", "flush")

@@ -20,8 +20,25 @@ import (
 	"racoon2/kernel/kerneltest/netlab"
 )
 
+// What a run inside the virtual machine is told by its environment.
+const (
+	envBinary = "RACOON2_TEST_BINARY" // the program to test; built when not set
+	envKernel = "RACOON2_TEST_KERNEL" // the backend; userspace when not set
+)
+
+// backend is the kernel backend that the agents of these tests run on.
+func backend() string {
+	if name := os.Getenv(envKernel); name != "" {
+		return name
+	}
+	return "userspace"
+}
+
 // binary builds racoon2 once for all tests of the package.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(envBinary); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "racoon2-integration-")
 	if err != nil {
 		return "", err
@@ -37,7 +54,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
+	if path, err := binary(); err == nil && os.Getenv(envBinary) == "" {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
@@ -138,15 +155,15 @@ func (r *racoon2) write(name, text string) {
 	}
 }
 
-// start runs the agent with the userspace backend and waits until it answers.
-func (r *racoon2) start(args ...string) {
+// start runs the agent and waits until it answers.
+func (r *racoon2) start() {
 	r.t.Helper()
 	path, err := binary()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	args = append([]string{"run", "-c", r.config, "--run-dir", filepath.Join(r.dir, "run"), "--log-level", "debug"}, args...)
-	r.cmd = r.in.Command(context.Background(), path, args...)
+	r.cmd = r.in.Command(context.Background(), path, "run", "-c", r.config,
+		"--run-dir", filepath.Join(r.dir, "run"), "--log-level", "debug", "--kernel", backend())
 	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		r.t.Fatal(err)

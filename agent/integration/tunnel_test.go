@@ -49,8 +49,8 @@ func newPair(t *testing.T, family, mode string, nat bool) *pair {
 }
 
 func (p *pair) start() {
-	p.b.start("--kernel", "userspace")
-	p.a.start("--kernel", "userspace")
+	p.b.start()
+	p.a.start()
 }
 
 // each runs a test over families, modes and with and without a NAT.
@@ -73,7 +73,7 @@ func each(t *testing.T, f func(t *testing.T, family, mode string, nat bool)) {
 func TestTunnel(t *testing.T) {
 	each(t, func(t *testing.T, family, mode string, nat bool) {
 		p := newPair(t, family, mode, nat)
-		w := watch(t, p.right.ns, "wan")
+		w := p.watch(t)
 		p.start()
 		kind := netlab.ESP
 		if nat {
@@ -152,17 +152,17 @@ func TestKillBlocksAndExitOpens(t *testing.T) {
 			t.Run(family+" "+mode, func(t *testing.T) {
 				p := newPair(t, family, mode, false)
 				ping(t, p.left, p.src, p.dst, 5*time.Second) // in clear before the agents start
-				w := watch(t, p.right.ns, "wan")
-				w.c.Reset()
+				w := p.watch(t)
+				w.reset()
 				p.start()
-				w.c.Reset()
+				w.reset()
 				ping(t, p.left, p.src, p.dst, 15*time.Second)
 
 				p.a.kill(syscall.SIGKILL)
 				noPing(t, p.left, p.src, p.dst, 5)
 				w.wantNoClear()
 
-				p.a.start("--kernel", "userspace")
+				p.a.start()
 				ping(t, p.left, p.src, p.dst, 15*time.Second)
 				w.wantNoClear()
 

@@ -142,6 +142,7 @@ func (b *Backend) Capabilities() kernel.Capabilities {
 		Encap: true, UpdateSA: true, Mapping: true,
 		Encr:         []transform.ENCR{transform.ENCR_AES_GCM_16, transform.ENCR_AES_GCM_12, transform.ENCR_CHACHA20_POLY1305, transform.ENCR_AES_CBC, transform.ENCR_NULL},
 		Integ:        []transform.INTEG{transform.AUTH_NONE, transform.AUTH_HMAC_SHA2_256_128, transform.AUTH_HMAC_SHA2_384_192, transform.AUTH_HMAC_SHA2_512_256, transform.AUTH_HMAC_SHA1_96},
+		KeepsND:      true,
 		ClearInbound: b.host.clearInbound(),
 	}
 }
