@@ -43,14 +43,10 @@ func (s *sa) seal(buf []byte, at, end int, next uint8) ([]byte, error) {
 	if s.dead {
 		return nil, errExpired
 	}
-	last := uint64(math.MaxUint32)
-	if s.ESN {
-		last = math.MaxUint64
-	}
-	if s.seq == last { // RFC 4303 §3.3.3: MUST NOT cycle
+	seq := s.sequence.last.Add(1)
+	if seq > math.MaxUint32 && !s.ESN { // RFC 4303 §3.3.3: MUST NOT cycle
 		return nil, errSequence
 	}
-	s.seq++
 
 	// RFC 4303 §2.4: the padding is 1, 2, 3, … up to the alignment.
 	pad := -(end - at + espTrailerLen) & (s.align - 1)
@@ -63,9 +59,9 @@ func (s *sa) seal(buf []byte, at, end int, next uint8) ([]byte, error) {
 	start := at - s.ivLen - espHeaderLen
 	header := buf[start : start+espHeaderLen]
 	binary.BigEndian.PutUint32(header, uint32(s.SPI))
-	binary.BigEndian.PutUint32(header[4:], uint32(s.seq))
-	aad, tail := s.additional(header, s.seq)
-	sealed := s.cipher.Seal(header, s.nextIV(), buf[at:], aad, tail)
+	binary.BigEndian.PutUint32(header[4:], uint32(seq))
+	aad, tail := s.additional(header, seq)
+	sealed := s.cipher.Seal(header, s.nextIV(seq), buf[at:], aad, tail)
 	return sealed, nil
 }
 
@@ -86,12 +82,12 @@ func (s *sa) additional(header []byte, seq uint64) (aad, tail []byte) {
 	}
 }
 
-// nextIV is the IV for the sequence number at hand. For counter modes and AEADs
+// nextIV is the IV for a sequence number. For counter modes and AEADs
 // it is that number, so that it never repeats under a key (RFC 4106 §3.1, RFC
 // 7634 §2); for CBC it is random, because it must not be predictable (RFC 3602 §3).
-func (s *sa) nextIV() []byte {
+func (s *sa) nextIV(seq uint64) []byte {
 	if s.aead {
-		binary.BigEndian.PutUint64(s.aeadIV[:], s.seq)
+		binary.BigEndian.PutUint64(s.aeadIV[:], seq)
 		return s.aeadIV[:]
 	}
 	if s.ivLen == 0 {
@@ -197,7 +193,7 @@ func (s *sa) limits(now time.Time) (soft, hard bool) {
 		s.dead = true
 		return false, true
 	}
-	if !s.dying && (over(s.Soft) || !s.ESN && s.seq >= softSequence) {
+	if !s.dying && (over(s.Soft) || s.Direction == kernel.Out && !s.ESN && s.sequence.last.Load() >= softSequence) {
 		s.dying = true
 		return true, false
 	}

@@ -2,7 +2,6 @@ package userspace
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -19,8 +18,6 @@ const (
 	firstSPI = 256
 	// reservationTime is how long an SPI waits for its SA.
 	reservationTime = 5 * time.Minute
-	// usedKeysLimit bounds what is remembered of keys that were in use.
-	usedKeysLimit = 8192
 	// defaultPathMTU holds while nobody knows the way to the peer.
 	defaultPathMTU = 1500
 )
@@ -33,6 +30,7 @@ type sa struct {
 	reserved bool   // an SPI that waits for its SA
 	pathMTU  int    // of the way to the peer, in octets
 	key      fingerprint
+	sequence *sequence // outbound only
 
 	cipher        transform.Cipher
 	aead          bool
@@ -41,7 +39,6 @@ type sa struct {
 	added         time.Time
 
 	mu        sync.Mutex // guards what is below, and the cipher
-	seq       uint64     // of the last packet sent
 	replay    replayWindow
 	aad       [12]byte
 	aeadIV    [8]byte
@@ -57,33 +54,22 @@ type sa struct {
 	mapped    netip.AddrPort
 }
 
-// fingerprint recognizes a key without holding it.
-type fingerprint [sha256.Size]byte
-
 // sad is the security association database (RFC 4301 §4.4.2). The core's lock
 // guards it.
 type sad struct {
 	in, out map[kernel.SAID]*sa
 	byReq   map[uint32][]*sa // outbound SAs, the newest first
 	serial  uint64
-
-	// Keys that protected packets: none of them may ever be installed again,
-	// because its sequence numbers, and with them AEAD nonces, would repeat.
-	seed     [16]byte
-	used     map[fingerprint]struct{}
-	usedRing []fingerprint
-	usedNext int
+	keys    keys
 }
 
 func newSAD() sad {
-	d := sad{
+	return sad{
 		in:    make(map[kernel.SAID]*sa),
 		out:   make(map[kernel.SAID]*sa),
 		byReq: make(map[uint32][]*sa),
-		used:  make(map[fingerprint]struct{}),
+		keys:  newKeys(),
 	}
-	rand.Read(d.seed[:])
-	return d
 }
 
 // reserve finds a free SPI and keeps it for an inbound SA.
@@ -122,17 +108,13 @@ func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
 	if old := table[s.SAID]; old != nil && !old.reserved {
 		return nil, fmt.Errorf("%v: %w", s.SAID, kernel.ErrExists)
 	}
-	key := d.fingerprint(s)
-	if _, known := d.used[key]; known && s.Direction == kernel.Out {
-		return nil, fmt.Errorf("%v: its key has protected packets before and must not be installed again", s.SAID)
-	}
 	cipher, err := transform.NewCipher(s.Encr, s.EncrKey, s.Integ, s.IntegKey)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", s.SAID, err)
 	}
 	d.serial++
 	x := &sa{
-		SA: s, serial: d.serial, pathMTU: pathMTU, key: key, added: now,
+		SA: s, serial: d.serial, pathMTU: pathMTU, added: now,
 		cipher: cipher, aead: s.Encr.AEAD(), ivLen: cipher.IVSize(), icvLen: cipher.ICVSize(),
 		align: max(4, cipher.BlockSize()),
 	}
@@ -140,6 +122,8 @@ func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
 	if s.Direction == kernel.In {
 		x.replay = newReplayWindow(s.Replay)
 	} else {
+		x.key = d.keys.fingerprint(s)
+		x.sequence = d.keys.use(x.key)
 		d.byReq[s.ReqID] = slices.Insert(d.byReq[s.ReqID], 0, x)
 	}
 	table[s.SAID] = x
@@ -210,7 +194,7 @@ func (d *sad) find(id kernel.SAID) *sa {
 	return d.out[id]
 }
 
-// remove takes an SA out, and remembers its key when it was in use.
+// remove takes an SA out; what is known of the use of its key stays.
 func (d *sad) remove(x *sa) {
 	if x.Direction == kernel.In {
 		delete(d.in, x.SAID)
@@ -223,42 +207,7 @@ func (d *sad) remove(x *sa) {
 	} else {
 		d.byReq[x.ReqID] = left
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.seq > 0 {
-		d.remember(x.key)
-	}
-}
-
-// remember keeps a key's fingerprint, in place of the oldest when there are
-// usedKeysLimit of them.
-func (d *sad) remember(key fingerprint) {
-	if _, known := d.used[key]; known {
-		return
-	}
-	if len(d.usedRing) < usedKeysLimit {
-		d.usedRing = append(d.usedRing, key)
-	} else {
-		delete(d.used, d.usedRing[d.usedNext])
-		d.usedRing[d.usedNext] = key
-		d.usedNext = (d.usedNext + 1) % usedKeysLimit
-	}
-	d.used[key] = struct{}{}
-}
-
-// fingerprint is of the encryption key, or of the integrity key where there is
-// no encryption. The seed is random and stays in the process, so that a
-// fingerprint says nothing to others.
-func (d *sad) fingerprint(s kernel.SA) fingerprint {
-	h := sha256.New()
-	h.Write(d.seed[:])
-	h.Write(binary.BigEndian.AppendUint16(nil, uint16(s.Encr)))
-	if len(s.EncrKey) > 0 {
-		h.Write(s.EncrKey)
-	} else {
-		h.Write(s.IntegKey)
-	}
-	return fingerprint(h.Sum(nil))
+	d.keys.retire(x.key)
 }
 
 // all returns every SA but the reservations, the oldest first.
