@@ -257,6 +257,79 @@ func TestTwoAgents(t *testing.T) {
 	}
 }
 
+// TestInitiatorIsBoundElsewhere has a host begin whose route would leave from an
+// address that its socket is not bound to.
+func TestInitiatorIsBoundElsewhere(t *testing.T) {
+	a, b := newPair(t)
+	a.start()
+	b.start()
+	b.send(a)
+	if s := b.status(); len(s.IKESAs) != 1 || !s.IKESAs[0].Initiator {
+		t.Errorf("IKE SAs: %+v", s.IKESAs)
+	}
+}
+
+// TestFlood pours IKE_SA_INIT requests and garbage from spoofed addresses into
+// an agent with an established tunnel: what is too much is dropped and counted,
+// the log stays short, and the tunnel goes on.
+func TestFlood(t *testing.T) {
+	a, b := newPair(t)
+	a.start()
+	b.start()
+	a.agent.log.SetLevel(trace.Info)
+	a.send(b)
+	spi := a.status().IKESAs[0].SPIi
+	e := a.agent.sockets.all()[0]
+	request := make([]byte, 300)
+	request[16], request[17], request[18], request[19] = 33, 0x20, 34, 0x08 // SA, 2.0, IKE_SA_INIT, I
+	request[26], request[27] = 300>>8, 300&0xff
+	const datagrams = 100_000
+	addr := netip.MustParseAddr("198.18.0.0")
+	for i := range datagrams {
+		addr = addr.Next()
+		request[7] = byte(i) | 1
+		a.agent.arrived(e, e.addr, netip.AddrPortFrom(addr, 500), request)
+	}
+	a.agent.arrived(e, e.addr, netip.AddrPortFrom(addr, 500), make([]byte, maxIKE+1))
+	b.send(a)
+	a.send(b)
+	s := a.status()
+	if s.Counters["agent."+reasonTooLong] != 1 || s.Counters["agent.datagrams_dropped"] != s.Counters["agent."+reasonOverload] {
+		t.Errorf("counters: %v", s.Counters)
+	}
+	if len(s.IKESAs) != 1 || s.IKESAs[0].SPIi != spi || s.Counters["ikev2.half_open"] > maxHalfOpen {
+		t.Errorf("after the flood: %+v, half-open %d", s.IKESAs, s.Counters["ikev2.half_open"])
+	}
+	info, err := os.Stat(filepath.Join(a.dir, "log"))
+	if err != nil || info.Size() > 1<<20 {
+		t.Errorf("log of %d octets, %v", info.Size(), err)
+	}
+}
+
+func TestPeersMeetOneShard(t *testing.T) {
+	request := make([]byte, 28)
+	request[19] = 0x08
+	peer := netip.MustParseAddrPort("192.0.2.2:500")
+	want := addressShard(peer.Addr(), 4)
+	for spi := range 256 {
+		request[0] = byte(spi)
+		if got := shardOf(request, netip.AddrPortFrom(peer.Addr(), uint16(spi+1)), 4); got != want {
+			t.Fatalf("SPI %d goes to shard %d, others to %d", spi, got, want)
+		}
+	}
+	request[8] = 3 // an SPI of ours
+	if got := shardOf(request, peer, 4); got != 3 {
+		t.Errorf("a message with our SPI goes to shard %d", got)
+	}
+	if got := shardOf(nil, peer, 4); got != 0 {
+		t.Errorf("garbage goes to shard %d", got)
+	}
+	seen := make(map[int]bool)
+	for a := netip.MustParseAddr("192.0.2.1"); len(seen) < 4; a = a.Next() {
+		seen[addressShard(a, 4)] = true
+	}
+}
+
 func TestReload(t *testing.T) {
 	a, b := newPair(t)
 	a.start()

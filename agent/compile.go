@@ -56,6 +56,9 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote)}
 	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen}
 	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
+	if i := cfg.Interface; !i.Default && !i.ApplicationBypass {
+		c.find(config.Advice, i.Pos, "application-bypass", "", "application_bypass off has no effect: IKE always bypasses the policies")
+	}
 	for _, r := range remotes(cfg) {
 		if compiled := c.remote(r); compiled != nil {
 			c.byRemote[r] = compiled

@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-	"hash/fnv"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -38,7 +38,7 @@ func (a *Agent) performPolicy(out *policy.Outbox) {
 				a.policy.answer(policy.InitiateFailed{Engine: e.Engine, Child: e.Child, Reason: "this engine is not running"})
 				continue
 			}
-			shard := a.shards[a.homes.of(e.Remote, len(a.shards))]
+			shard := a.shards[a.home(e.Remote)]
 			a.policy.hand(shard.urgent, shard.input(ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}))
 		case policy.Trace:
 			a.trace(areaPolicy, e.Event)
@@ -107,8 +107,23 @@ func (a *Agent) job(shard *ikeDriver, j ikev2.Job) func() {
 	}
 }
 
+// home is the shard that initiates to a remote: where children of it stand, or
+// else where its own requests would go.
+func (a *Agent) home(name string) int {
+	if shard, ok := a.homes.of(name); ok {
+		return shard
+	}
+	for _, r := range a.plan.Load().compiled.IKEv2.Remotes {
+		if r.Name == name && len(r.Peers) > 0 {
+			return addressShard(r.Peers[0].Addr(), len(a.shards))
+		}
+	}
+	return 0
+}
+
 // route finds the address of this host that datagrams to remote leave from, by
-// connecting a socket that sends nothing.
+// connecting a socket that sends nothing. Where no IKE socket is bound to that
+// address, it is that of a socket of the family.
 func (a *Agent) route(remote netip.Addr) (netip.Addr, error) {
 	d := net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
 		return a.backend.Bypass(probe{c, network == "udp6"})
@@ -118,7 +133,17 @@ func (a *Agent) route(remote netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	port := a.plan.Load().compiled.IKEv2.IKEPort
+	if a.sockets.find(netip.AddrPortFrom(local, port)) != nil {
+		return local, nil
+	}
+	for _, e := range a.sockets.all() {
+		if e.LocalPort() == port && e.IPv6() == local.Is6() {
+			return e.addr.Addr(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("no IKE socket reaches %v: none is bound to %v", remote, local)
 }
 
 // probe is the socket of a route look-up, as a backend sees it.
@@ -197,23 +222,17 @@ type homes struct {
 	children map[string][]int // by remote: children on each shard
 }
 
-// of returns the shard for a remote: the one with most of its children, or else
-// one that depends on the name alone.
-func (h *homes) of(remote string, shards int) int {
+// of returns the shard with most of a remote's children.
+func (h *homes) of(remote string) (shard int, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	best, most := 0, 0
+	most := 0
 	for n, count := range h.children[remote] {
 		if count > most {
-			best, most = n, count
+			shard, most = n, count
 		}
 	}
-	if most > 0 {
-		return best
-	}
-	f := fnv.New32a()
-	f.Write([]byte(remote))
-	return int(f.Sum32() % uint32(shards))
+	return shard, most > 0
 }
 
 func (h *homes) up(remote string, shard int) {
