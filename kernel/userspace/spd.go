@@ -185,12 +185,13 @@ func (p *policy) hold(now time.Time, octets []byte) {
 	p.queue = append(p.queue, waiting{slices.Clone(octets), now})
 }
 
-// release gives back what was held and is not too old.
+// release gives back what was held and is not too old, because an SA has come:
+// the acquires are answered, and the loss of that SA asks anew at once.
 func (p *policy) release(now time.Time) []waiting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ready := p.queue
-	p.queue = nil
+	p.queue, p.acquired = nil, nil
 	return slices.DeleteFunc(ready, func(w waiting) bool { return now.Sub(w.since) > queueTime })
 }
 
