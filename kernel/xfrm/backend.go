@@ -50,6 +50,11 @@ func New() (*Backend, error) {
 	// A smaller buffer is no failure: an overrun is told.
 	_ = events.SetReceiveBuffer(eventRoom)
 	b := &Backend{requests: requests, events: events}
+	if err := b.exemptNeighbours(); err != nil {
+		requests.Close()
+		events.Close()
+		return nil, err
+	}
 	b.Pump = pump.New(b.apply)
 	b.capabilities = kernel.Capabilities{
 		ESN: true, MaxReplay: maxWindow, Forward: true, ByteLifetimes: true,
@@ -72,7 +77,7 @@ func Probe() error {
 	if len(encr) > 0 && len(integ) > 0 {
 		return nil
 	}
-	return fmt.Errorf("this kernel takes no ESP SA: %w", err)
+	return fmt.Errorf("no ESP SA can be added: %w", err)
 }
 
 func dial() (*netlink.Conn, error) {
@@ -86,7 +91,7 @@ func dial() (*netlink.Conn, error) {
 	return c, nil
 }
 
-// try finds the algorithms that the kernel has, and the last reason for which
+// try finds the algorithms that the kernel has, and the first reason for which
 // it refused one. The addresses are those of documentation (RFC 5737).
 func (b *Backend) try() (encr []transform.ENCR, integ []transform.INTEG, refusal error) {
 	attempt := func(c cipher, m *mac) bool {
@@ -102,7 +107,9 @@ func (b *Backend) try() (encr []transform.ENCR, integ []transform.INTEG, refusal
 			sa.Integ, sa.IntegKey = m.integ, make([]byte, m.key)
 		}
 		if err := b.addSA(sa); err != nil {
-			refusal = err
+			if refusal == nil {
+				refusal = err
+			}
 			return false
 		}
 		return b.deleteSA(sa.SAID) == nil
@@ -144,9 +151,11 @@ func (b *Backend) ReceiveEncap(netip.AddrPort, netip.AddrPort, []byte) { b.stray
 // Stray is how many packets ReceiveEncap was given.
 func (b *Backend) Stray() uint64 { return b.stray.Load() }
 
-// Close ends the Backend. SAs and policies stay in the kernel.
+// Close ends the Backend. SAs and policies stay in the kernel, but for the
+// exemption of neighbour discovery.
 func (b *Backend) Close() error {
 	b.Pump.Close()
+	b.endExemptions()
 	err := errors.Join(b.requests.Close(), b.events.Close())
 	b.reading.Wait()
 	return ignoreClosed(err)

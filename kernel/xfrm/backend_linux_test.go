@@ -17,6 +17,7 @@ import (
 	"racoon2/kernel"
 	"racoon2/kernel/kerneltest"
 	"racoon2/kernel/kerneltest/netlab"
+	"racoon2/kernel/netlink"
 )
 
 // lab is two namespaces joined by a veth pair, each with a backend.
@@ -409,5 +410,70 @@ func TestNewWithoutPrivilege(t *testing.T) {
 	}()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNeighbourDiscovery: a policy for all traffic between two hosts on one
+// link must not stop IPv6 from finding the peer's link-layer address, or the
+// first IKE message would never leave.
+func TestNeighbourDiscovery(t *testing.T) {
+	l := newLab(t, "2001:db8::1/64", "2001:db8::2/64")
+	for i := range l.ns {
+		me, peer := netip.PrefixFrom(l.addrs[i], 128).String(), netip.PrefixFrom(l.addrs[1-i], 128).String()
+		p := transportPolicy()
+		p.Selector = selector(me, peer, 0, kernel.AnyPort)
+		l.must(i, kernel.AddPolicy{Policy: p})
+		p.Selector, p.Direction = p.Selector.Reverse(), kernel.In
+		l.must(i, kernel.AddPolicy{Policy: p})
+	}
+	var sockets [2]socket
+	for i := range l.ns {
+		l.do(i, func() (err error) {
+			sockets[i].UDPConn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(l.addrs[i], 500)))
+			return err
+		})
+		defer sockets[i].Close()
+		if err := l.backends[i].Bypass(sockets[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := sockets[0].WriteToUDPAddrPort([]byte("IKE"), netip.AddrPortFrom(l.addrs[1], 500)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sockets[1].SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 16)
+	if n, err := sockets[1].Read(buf); err != nil || string(buf[:n]) != "IKE" {
+		t.Errorf("%q arrived: %v", buf[:n], err)
+	}
+}
+
+// TestCloseLeavesNothing: the exemptions go with the Backend that made them.
+func TestCloseLeavesNothing(t *testing.T) {
+	l := newLab4(t)
+	count := func() (n int) {
+		l.do(0, func() error {
+			c, err := netlink.Dial(familyXFRM)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			replies, err := c.Execute(netlink.Message{Type: msgGetPolicy, Flags: netlink.FlagDump})
+			n = len(replies)
+			return err
+		})
+		return n
+	}
+	if n := count(); n != len(neighbourPolicies()) {
+		t.Errorf("%d policies with a Backend", n)
+	}
+	for range 2 {
+		if err := l.backends[0].Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := count(); n != 0 {
+		t.Errorf("%d policies after Close", n)
 	}
 }

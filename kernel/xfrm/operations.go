@@ -230,7 +230,7 @@ func (b *Backend) dumpPolicy() ([]kernel.Policy, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if ok && !isExemption(p) {
 			all = append(all, p)
 		}
 	}
