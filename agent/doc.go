@@ -18,9 +18,11 @@
 // and guards where they are, so that what was protected stays blocked rather
 // than going out in clear; the next start takes them over. An orderly end
 // removes them. A panic in a job is confined to the job, which touches nothing
-// of a core's.
+// of a core's; a panic anywhere else ends the process as a crash does, with the
+// same result for traffic.
 //
-// Known limits: changed addresses of this host are found within ten seconds by
-// looking. The run directory, the control socket and the kernel backend do not
-// change on a reload.
+// Known limits: the run directory, the control socket and the kernel backend do
+// not change on a reload. Where the system does not tell of changed addresses
+// they are looked for every ten seconds. Keys of a configuration that a reload
+// replaced are left to the garbage collector, since IKE SAs may still use them.
 package agent

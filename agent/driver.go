@@ -93,7 +93,7 @@ func (d *driver[In, Out]) run(ctx context.Context) {
 			d.outbox[0] = letter{}
 			d.outbox = d.outbox[1:]
 		case <-timer.C:
-			if at, ok := d.core.Deadline(); ok && !at.After(d.now()) {
+			if at, ok := d.deadline(); ok && !at.After(d.now()) {
 				d.feed(d.timeout)
 			}
 		}
@@ -103,15 +103,18 @@ func (d *driver[In, Out]) run(ctx context.Context) {
 
 // arm sets the timer for the core's deadline.
 func (d *driver[In, Out]) arm(timer *time.Timer) {
-	at, ok := time.Time{}, false
-	if !d.dead {
-		at, ok = d.core.Deadline()
-	}
+	at, ok := d.deadline()
 	if !ok {
 		timer.Stop()
 		return
 	}
 	timer.Reset(max(at.Sub(d.now()), minSleep))
+}
+
+// deadline is the core's; none when it is dead.
+func (d *driver[In, Out]) deadline() (at time.Time, ok bool) {
+	d.guard(func() { at, ok = d.core.Deadline() })
+	return at, ok
 }
 
 // feed hands an input to the core, then the answers that its effects found at
