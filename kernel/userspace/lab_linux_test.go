@@ -243,7 +243,7 @@ func hostPair(t *testing.T) (lab *netlab.Lab, a, b *netlab.NS) {
 }
 
 func ping(to string) netlab.Ping {
-	return netlab.Ping{To: netip.MustParseAddr(to), Size: 200, Timeout: 2 * time.Second}
+	return netlab.Ping{To: netip.MustParseAddr(to), Size: 200, Timeout: 5 * time.Second}
 }
 
 // installedHere lists what this package installs, in the thread's namespace.

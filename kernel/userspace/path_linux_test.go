@@ -51,6 +51,15 @@ func TestPathBetweenHosts(t *testing.T) {
 			if !c.w.selector().Dst.IsSingleIP() {
 				to = to.Next()
 			}
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("a counted %v", a.backend.Counters())
+					t.Logf("b counted %v", b.backend.Counters())
+					for _, f := range wire.Frames() {
+						t.Logf("wire: %v %v > %v proto %d, %d octets", f.Kind, f.Src, f.Dst, f.Proto, len(f.Octets))
+					}
+				}
+			})
 			must(t, a.Ping(ping(to.String())))
 			from := c.w.selector().Src.Addr()
 			if !c.w.selector().Src.IsSingleIP() {
