@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -376,6 +377,91 @@ func TestReload(t *testing.T) {
 		t.Errorf("sockets: %+v", got.Sockets)
 	}
 	waitUntil(t, "the old policy to go", func() bool { _, n := a.left(); return n == 2 })
+}
+
+// TestOthersMeddle has somebody else remove SAs from the kernel; the last time
+// the event about it is lost. The engine hears of it, and the tunnel comes back.
+func TestOthersMeddle(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		lose int
+		op   func(id kernel.SAID) kernel.Op
+	}{
+		{"one deleted", 0, func(id kernel.SAID) kernel.Op { return kernel.DeleteSA{ID: id} }},
+		{"all flushed", 0, func(kernel.SAID) kernel.Op { return kernel.FlushSA{} }},
+		{"one deleted, event lost", 1, func(id kernel.SAID) kernel.Op { return kernel.DeleteSA{ID: id} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := newPair(t)
+			a.start()
+			b.start()
+			a.send(b)
+			before := a.status().IKESAs[0].Children[0]
+			a.kernel.With(func(k *fake.Kernel, now time.Time) []kernel.Event {
+				k.LoseEvents(test.lose)
+				spi, err := strconv.ParseUint(before.SPIIn, 16, 32)
+				if err != nil {
+					t.Fatal(err)
+				}
+				events, err := k.Foreign(now, test.op(kernel.SAID{Dst: a.addr, Proto: kernel.ESP, SPI: kernel.SPI(spi)}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return events
+			})
+			waitUntil(t, "the child to go", func() bool {
+				for _, s := range a.status().IKESAs {
+					for _, c := range s.Children {
+						if c.SPIIn == before.SPIIn {
+							return false
+						}
+					}
+				}
+				return true
+			})
+			a.send(b)
+			b.send(a)
+		})
+	}
+}
+
+func TestAddressesChange(t *testing.T) {
+	a, b := newPair(t)
+	a.configure(b, `selector mine { direction outbound; src MY_IPV4; dst 198.51.100.1; policy_index no; };
+policy no { action discard; };`)
+	a.start()
+	b.start()
+	a.send(b)
+	spi := a.status().IKESAs[0].SPIi
+	_, installed := a.left()
+	real := a.agent.host
+	a.agent.host = nil // as if every address of the host were new
+	a.agent.addressesChanged()
+	if !sameInterfaces(a.agent.host, real) {
+		t.Errorf("addresses %v, want %v", a.agent.host, real)
+	}
+	a.send(b)
+	if s := a.status(); len(s.IKESAs) != 1 || s.IKESAs[0].SPIi != spi {
+		t.Errorf("the IKE SA was touched: %+v", s.IKESAs)
+	}
+	if _, now := a.left(); now != installed {
+		t.Errorf("%d policies, want %d", now, installed)
+	}
+}
+
+// TestNATPort sorts what arrives on the NAT traversal port.
+func TestNATPort(t *testing.T) {
+	a, _ := newPair(t)
+	a.start()
+	e := &endpoint{bind: bind{addr: netip.AddrPortFrom(a.addr, natPort), nat: true}}
+	remote := netip.MustParseAddrPort("192.0.2.9:4500")
+	for _, data := range []string{"\xff", "\xff\xff", "\x00\x00\x00\x01esp", "\x00\x00\x00\x00"} {
+		a.agent.arrived(e, e.addr, remote, []byte(data))
+	}
+	c := a.status().Counters
+	if c["agent."+reasonKeepalive] != 1 || c["agent."+reasonTooShort] != 1 {
+		t.Errorf("counters: %v", c)
+	}
 }
 
 func TestReloadRefusesABusyPort(t *testing.T) {

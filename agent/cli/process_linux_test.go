@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -146,9 +147,9 @@ func TestBadStart(t *testing.T) {
 			if !errors.As(err, &exit) || exit.ExitCode() != statusFailed {
 				t.Errorf("ended with %v", err)
 			}
-			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-			if last := lines[len(lines)-1]; !strings.HasPrefix(last, "racoon2: ") || !strings.Contains(last, test.want) {
-				t.Errorf("says %q, want %q", last, test.want)
+			said := slices.DeleteFunc(strings.Split(out.String(), "\n"), func(line string) bool { return !strings.HasPrefix(line, "racoon2: ") })
+			if len(said) != 1 || !strings.Contains(said[0], test.want) {
+				t.Errorf("says %q, want one line with %q", said, test.want)
 			}
 			if left, _ := os.ReadDir(filepath.Join(dir, "run")); len(left) != 0 {
 				t.Errorf("leaves %v", left)
