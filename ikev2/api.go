@@ -140,6 +140,7 @@ type Shared struct {
 //	(*Engine) Status() []IKEInfo
 //	(*Engine) Counters() map[string]uint64  // by trace reason, and "half_open", "ike_sas", "child_sas"
 //	ShardOf(datagram []byte, remote netip.AddrPort, shards int) int
+//	ShardOfAddress(remote netip.Addr, shards int) int
 
 // ---- inputs ----
 

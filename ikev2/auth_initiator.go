@@ -60,7 +60,7 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 // (RFC 7296 §2.4).
 func (sa *ikeSA) firstContact() bool {
 	return !slices.ContainsFunc(sa.e.byRemote[sa.remote.Name], func(other *ikeSA) bool {
-		return other != sa && !other.established.IsZero()
+		return other != sa && (other.state == stateAuthSent || !other.established.IsZero())
 	})
 }
 
@@ -96,10 +96,16 @@ func (sa *ikeSA) authAnswer(r *row, m *received) {
 	sa.establish()
 	sa.state = r.next
 	sa.announce()
-	for _, w := range s.wanted[1:] {
+	for _, w := range s.wanted[min(1, len(s.wanted)):] {
 		sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: w}})
 	}
 	n := s.first
+	if sa.closing {
+		n.drop("the IKE SA is to be deleted")
+		s.wipe()
+		sa.x.queue = []task{&deleteTask{why: "it was to be deleted before it stood"}}
+		return
+	}
 	if refusal := m.refusal(); refusal != nil || find[*message.SA](m) == nil {
 		n.refused(sa, refusal)
 	} else {

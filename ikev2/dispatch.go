@@ -136,6 +136,12 @@ func (sa *ikeSA) receive(in Datagram, h message.Header) {
 		sa.e.drop(in, reasonStaleResponse, fmt.Sprintf("a response with Message ID %d answers no outstanding request", h.MessageID))
 		return
 	}
+	if !response && sa.state == stateAuthSent {
+		// The responder is ahead: its answer to IKE_AUTH is lost or late. It will
+		// send this again, when the answer to this host's retransmission is here.
+		sa.e.trace(trace.Debug, reasonUnexpected, "a request before the answer to IKE_AUTH", sa.attrs()...)
+		return
+	}
 	if !response && !sa.inWindow(in, h) {
 		return
 	}

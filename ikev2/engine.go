@@ -101,8 +101,7 @@ func (e *Engine) Idle() bool { return len(e.sas) == 0 && len(e.kernelOps) == 0 }
 
 // ShardOf finds the shard that a datagram is for. The SPI that this host
 // allocated carries the number in its first octet; an IKE_SA_INIT request,
-// which has none of ours, goes by a hash of the peer's address and SPIi, so
-// that its retransmission and its COOKIE retry meet the same shard.
+// which has none of ours, goes by ShardOfAddress.
 func ShardOf(datagram []byte, remote netip.AddrPort, shards int) int {
 	if shards <= 1 || len(datagram) < message.HeaderLen {
 		return 0
@@ -111,14 +110,24 @@ func ShardOf(datagram []byte, remote netip.AddrPort, shards int) int {
 	if message.Flags(datagram[19])&message.FlagInitiator != 0 {
 		ours = datagram[8:16]
 		if binary.BigEndian.Uint64(ours) == 0 {
-			h := fnv.New32a()
-			addr := remote.Addr().Unmap().As16()
-			h.Write(addr[:])
-			h.Write(datagram[0:8])
-			return int(h.Sum32() % uint32(shards))
+			return ShardOfAddress(remote.Addr(), shards)
 		}
 	}
 	return int(ours[0]) % shards
+}
+
+// ShardOfAddress is the shard for all that begins between this host and a peer
+// with this address, by either end's doing: so that retransmissions and COOKIE
+// retries meet their state, and INITIAL_CONTACT (RFC 7296 §2.4) and simultaneous
+// beginnings are judged by one that knows both IKE SAs.
+func ShardOfAddress(remote netip.Addr, shards int) int {
+	if shards <= 1 {
+		return 0
+	}
+	addr := remote.Unmap().WithZone("").As16()
+	h := fnv.New32a()
+	h.Write(addr[:])
+	return int(h.Sum32() % uint32(shards))
 }
 
 // kernelEvent takes what the kernel noticed by itself.

@@ -175,7 +175,20 @@ func (sa *ikeSA) unanswered() {
 		reason, text = reasonPeerRefused, "the peer refuses: "+sa.setup.refusal
 	}
 	sa.e.trace(trace.ProtoErr, reason, text, sa.attrs()...)
+	sa.farewell()
 	sa.destroy(reason, text)
+}
+
+// farewell sends one DELETE that nobody waits for, to a peer whose answers may
+// have been lost all the time and that would keep the IKE SA.
+func (sa *ikeSA) farewell() {
+	if sa.keys == nil || sa.state == stateHalfOpen || sa.state == stateDeleting || sa.x.next == math.MaxUint32 {
+		return
+	}
+	data, err := sa.seal(message.INFORMATIONAL, sa.x.next, false, []message.Payload{&message.Delete{Protocol: message.ProtocolIKE}})
+	if err == nil {
+		sa.send(sa.local, sa.peer, data)
+	}
 }
 
 // answeredNow ends the waiting for the outstanding request.

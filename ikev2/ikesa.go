@@ -197,11 +197,13 @@ func (sa *ikeSA) giveUp() {
 	case stateIdle, stateInitSent, stateHalfOpen, stateAuthSent:
 		text := "it was not established in time"
 		sa.e.trace(trace.ProtoErr, reasonSetupTimeout, text, sa.attrs()...)
+		sa.farewell()
 		sa.destroy(reasonSetupTimeout, text)
 	case stateRekeyed:
 		// The peer, or this host's own DELETE, should have ended it long ago.
 		sa.destroy(reasonIKEDeleted, "it was replaced")
 	default: // its deletion waits for an answer, or behind another request that does
+		sa.farewell()
 		sa.destroy(reasonIKEDeleted, "the peer does not answer its deletion")
 	}
 }

@@ -42,7 +42,19 @@ func (sa *ikeSA) terminate(why string) {
 	if sa.closing || sa.state == stateDead || sa.state == stateDeleting {
 		return
 	}
-	if sa.state != stateEstablished && sa.state != stateRekeyed {
+	switch sa.state {
+	case stateEstablished, stateRekeyed:
+	case stateAuthSent:
+		// The peer may hold it for established: its answer is waited for, and
+		// answered with the deletion.
+		sa.closing = true
+		wanted := sa.setup.wanted
+		sa.setup.wanted = nil
+		for _, w := range wanted {
+			sa.e.do(InitiateFailed{Remote: sa.remoteName(), Child: w.child.Name, Reason: why})
+		}
+		return
+	default:
 		sa.destroy(reasonIKEDeleted, why)
 		return
 	}

@@ -31,7 +31,7 @@ func (e *Engine) initiate(in Initiate) {
 			sa.enqueue(&childTask{negotiation: negotiation{want: w}})
 			return
 		}
-		if sa.setup != nil && sa.initiator {
+		if sa.setup != nil && sa.initiator && !sa.closing {
 			starting = sa
 		}
 	}
@@ -121,6 +121,9 @@ func (e *Engine) alreadyUp(r *Remote, c *Child, packet *kernel.Selector) bool {
 // setupFailed deals with an IKE SA that was not established: the remote's next
 // address is tried when this one did not answer, otherwise whoever asked is told.
 func (e *Engine) setupFailed(r *Remote, s *setup, reason, text string) {
+	if len(s.wanted) == 0 {
+		return
+	}
 	silent := reason == reasonRetransmitLimit || reason == reasonNoRoute || reason == reasonPeerRefused && s.refusal != ""
 	if silent && !e.closing && e.current(r) && s.peerIndex+1 < len(r.Peers) {
 		e.trace(trace.Info, "", fmt.Sprintf("trying the next address of %s", r.place()), attr("peer", r.Peers[s.peerIndex+1].String()))

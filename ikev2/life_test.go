@@ -376,10 +376,70 @@ func TestShardOf(t *testing.T) {
 	spread := map[int]bool{}
 	for n := range 64 {
 		data := make([]byte, 28)
-		data[7], data[19] = byte(n), byte(message.FlagInitiator)
-		spread[ShardOf(data, netip.AddrPort{}, 4)] = true
+		data[7], data[19] = 1, byte(message.FlagInitiator)
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), 500)
+		spread[ShardOf(data, from, 4)] = true
+		if ShardOf(data, from, 4) != ShardOfAddress(from.Addr(), 4) {
+			t.Error("a request does not go to the shard of its address")
+		}
 	}
 	if len(spread) != 4 {
-		t.Errorf("64 requests meet %d of 4 shards", len(spread))
+		t.Errorf("64 addresses meet %d of 4 shards", len(spread))
 	}
+}
+
+// An IKE SA that is to go while its IKE_AUTH is unanswered is deleted as soon as
+// the peer, which holds it for established, has answered.
+func TestTerminateBeforeAuthAnswer(t *testing.T) {
+	w, a, b := pair(t)
+	lost := 0
+	w.filter = func(p Send) []Send {
+		if x, resp := exchangeOf(p); x == message.IKE_AUTH && resp && lost < 2 {
+			lost++
+			return nil
+		}
+		return []Send{p}
+	}
+	a.initiate()
+	w.settle()
+	a.handle(Terminate{})
+	if len(a.failures) != 1 {
+		t.Errorf("failures %+v", a.failures)
+	}
+	w.advance(10 * time.Second)
+	a.wantNothing()
+	b.wantNothing()
+	if len(a.ups) != 0 {
+		t.Error("a child came up that nobody wants any more")
+	}
+}
+
+// Requests of a responder whose answer to IKE_AUTH is lost wait for the
+// retransmission; a deletion that nobody answers is said once more at the end.
+func TestResponderAhead(t *testing.T) {
+	w, a, b := pair(t)
+	b.change(func(_ *Settings, r *Remote, _ *Child) { r.DPDDelay = 500 * time.Millisecond })
+	lost := 0
+	w.filter = func(p Send) []Send {
+		if x, resp := exchangeOf(p); x == message.IKE_AUTH && resp && lost < 2 {
+			lost++
+			return nil
+		}
+		return []Send{p}
+	}
+	a.initiate()
+	w.advance(10 * time.Second)
+	w.wantUp(a, b, 1, 1)
+
+	w, a, b = pair(t)
+	w.filter = func(p Send) []Send {
+		if x, resp := exchangeOf(p); x == message.IKE_AUTH && resp {
+			return nil // every one
+		}
+		return []Send{p}
+	}
+	a.initiate()
+	w.advance(2 * time.Minute)
+	a.wantNothing()
+	b.wantNothing()
 }
