@@ -9,8 +9,8 @@ import (
 	"racoon2/ikev2/transform"
 )
 
-// MaxFragments bounds the fragments of one message, sent or reassembled: 64 KiB
-// in the smallest IPv4 packets that every host takes (RFC 791 §3.1).
+// MaxFragments bounds the fragments of one message, sent or reassembled. With
+// packets of 576 octets, which every IPv4 host takes, they hold about 60 KiB.
 const MaxFragments = 128
 
 // fragmentFields is the size of fragment number and total fragments, in octets.

@@ -18,9 +18,6 @@ func keMethods() []KE {
 func TestAgreement(t *testing.T) {
 	for _, k := range keMethods() {
 		t.Run(k.String(), func(t *testing.T) {
-			if testing.Short() && (k == KE_MODP_6144 || k == KE_MODP_8192) {
-				t.Skip("slow; left out by -short")
-			}
 			a, err := GenerateKey(k)
 			if err != nil {
 				t.Fatal(err)
