@@ -50,11 +50,6 @@ func New() (*Backend, error) {
 	// A smaller buffer is no failure: an overrun is told.
 	_ = events.SetReceiveBuffer(eventRoom)
 	b := &Backend{requests: requests, events: events}
-	if err := b.exemptNeighbours(); err != nil {
-		requests.Close()
-		events.Close()
-		return nil, err
-	}
 	b.Pump = pump.New(b.apply)
 	b.capabilities = kernel.Capabilities{
 		ESN: true, MaxReplay: maxWindow, Forward: true, ByteLifetimes: true,
@@ -151,11 +146,9 @@ func (b *Backend) ReceiveEncap(netip.AddrPort, netip.AddrPort, []byte) { b.stray
 // Stray is how many packets ReceiveEncap was given.
 func (b *Backend) Stray() uint64 { return b.stray.Load() }
 
-// Close ends the Backend. SAs and policies stay in the kernel, but for the
-// exemption of neighbour discovery.
+// Close ends the Backend. SAs and policies stay in the kernel.
 func (b *Backend) Close() error {
 	b.Pump.Close()
-	b.endExemptions()
 	err := errors.Join(b.requests.Close(), b.events.Close())
 	b.reading.Wait()
 	return ignoreClosed(err)

@@ -230,7 +230,7 @@ func (b *Backend) dumpPolicy() ([]kernel.Policy, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok && !isExemption(p) {
+		if ok {
 			all = append(all, p)
 		}
 	}

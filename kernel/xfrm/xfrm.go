@@ -1,9 +1,9 @@
 // Package xfrm carries out IPsec by Linux's kernel, over NETLINK_XFRM. The
 // codec is pure and runs on every system; the socket is Linux's alone.
 //
-// It owns no SA and no policy, so that what it installed stays when it is closed,
-// but for policies of its own that let IPv6 neighbour discovery pass. It makes
-// no Forward twin of inbound policies, since the policy manager does.
+// It owns no SA and no policy, so that what it installed stays when it is closed.
+// It makes no Forward twin of inbound policies and no exemption of neighbour
+// discovery, since the policy manager does.
 // It never shows keys: a dump's keys are wiped unread.
 //
 // Linux's ways that show through:
