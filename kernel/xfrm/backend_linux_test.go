@@ -17,7 +17,6 @@ import (
 	"racoon2/kernel"
 	"racoon2/kernel/kerneltest"
 	"racoon2/kernel/kerneltest/netlab"
-	"racoon2/kernel/netlink"
 )
 
 // lab is two namespaces joined by a veth pair, each with a backend.
