@@ -167,6 +167,7 @@ type reporter struct {
 	seen    map[findingKey]bool
 	list    Findings
 	mute    int // above 0: findings are dropped
+	muted   int // errors dropped
 }
 
 type findingKey struct {
@@ -185,7 +186,13 @@ func newReporter() *reporter {
 
 // add takes a finding unless it is known, muted or beyond the bound.
 func (r *reporter) add(f Finding) {
-	if r.mute > 0 || len(r.list) > maxFindings {
+	if r.mute > 0 {
+		if f.Severity == Error {
+			r.muted++
+		}
+		return
+	}
+	if len(r.list) > maxFindings {
 		return
 	}
 	f.Text, f.Hint, f.Offending = printable(f.Text), printable(f.Hint), printable(clip(f.Offending))

@@ -1,5 +1,11 @@
 package config
 
+import (
+	"os"
+	"path/filepath"
+	"slices"
+)
+
 // Options are the outside world as Load sees it. The zero value is the real one.
 type Options struct {
 	// FS is where files come from; nil is the operating system's.
@@ -8,4 +14,29 @@ type Options struct {
 	LookupEnv func(name string) (string, bool)
 	// AnyOwner switches off the rule that each file must belong to the running user.
 	AnyOwner bool
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = osFiles{}
+	}
+	if o.LookupEnv == nil {
+		o.LookupEnv = os.LookupEnv
+	}
+	return o
+}
+
+// Load reads the configuration at path with everything that it includes. It
+// reports all that is wrong in one go. The Config is never nil; where the
+// findings have errors it holds what could be understood and is not to be run.
+func Load(path string, opts Options) (*Config, Findings) {
+	report := newReporter()
+	g := newGatherer(opts.withDefaults(), report)
+	g.file(filepath.Clean(path), Pos{}, nil)
+	r := newResolver(g)
+	r.config.Path = path
+	r.config.Files = g.files
+	r.collect(g.sections)
+	r.build()
+	return r.config, slices.Clip(report.sorted())
 }

@@ -1,0 +1,205 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// checkSelector looks at the addresses of a selector.
+func (r *resolver) checkSelector(s *Selector, v view) {
+	for _, name := range []string{"src", "dst"} {
+		for _, a := range get[[]Address](v, name, nil) {
+			r.checkTraffic(s, name, a)
+		}
+	}
+	if len(s.Src) > 0 && len(s.Dst) > 0 && !familiesMeet(s.Src, s.Dst) {
+		r.errorf("family-mismatch", at(v.posOf("dst"), "dst"), "write a selector for each family",
+			"no address of src has the family of one of dst in selector %s", clip(s.Name))
+	}
+}
+
+func (r *resolver) checkTraffic(s *Selector, name string, a Address) {
+	switch {
+	case a.Kind == AddressFQDN:
+		r.errorf("host-name", at(a.Pos, a.Name), "write the address",
+			"%s of selector %s is a host name: names are not resolved yet", name, clip(s.Name))
+	case a.Kind == AddressInet && a.HasPrefix && a.Prefix.Addr() != a.Addr.WithZone(""):
+		r.advise("host-bits", at(a.Pos, a.Addr.String()), "write "+a.Prefix.String(),
+			"%s has bits behind its prefix length; the network is %s", a.Addr, a.Prefix)
+	}
+	if p := s.Policy; p != nil && p.Action == ActionAutoIPsec && p.Mode == ModeTransport && !a.IsHost() {
+		r.warnf("transport-network", at(a.Pos, a.String()), "use ipsec_mode tunnel",
+			"transport mode protects the traffic of hosts, and %s is a network", a)
+	}
+}
+
+// familiesMeet reports whether some pair of the lists has a family in common.
+func familiesMeet(src, dst []Address) bool {
+	for _, a := range src {
+		for _, b := range dst {
+			if a.Is4() && b.Is4() || a.Is6() && b.Is6() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkClearPolicy warns of IPsec in a policy that uses none.
+func (r *resolver) checkClearPolicy(p *Policy, v view) {
+	for _, word := range []string{"remote_index", "ipsec_index", "ipsec_mode", "my_sa_ipaddr", "peers_sa_ipaddr"} {
+		e := v.own.get(word)
+		if e == nil {
+			continue
+		}
+		r.warnf("no-effect", e.nameItem(), "remove it, or write: action auto_ipsec;",
+			"%s has no effect: the action of policy %s is %s", word, clip(p.Name), p.Action)
+		if n, ok := e.val.(name); ok {
+			refer(r, r.config.index.remotes, "remote", n)
+		}
+	}
+}
+
+// checkEndPoints completes and checks the ends of a tunnel.
+func (r *resolver) checkEndPoints(p *Policy, v view) {
+	if p.Mode != ModeTunnel {
+		return
+	}
+	for _, name := range []string{"my_sa_ipaddr", "peers_sa_ipaddr"} {
+		a := pointer(get(v, name, Address{}))
+		switch {
+		case a == nil:
+		case a.Kind == AddressFQDN:
+			r.errorf("host-name", at(a.Pos, a.Name), "write the address", "%s is a host name: names are not resolved yet", name)
+		case !a.IsHost():
+			r.errorf("bad-address", at(a.Pos, a.String()), "write one address", "the end of a tunnel is an address, not a network")
+		}
+	}
+	if p.Remote != nil && p.Remote.IKEv2 != nil {
+		r.remoteEndPoint(p)
+	}
+	if p.PeersSAIPAddr == nil && !p.Disabled && p.Remote != nil && v.lacks("peers_sa_ipaddr") {
+		r.errorf("no-end-point", at(p.Pos, "policy"), "add: peers_sa_ipaddr ADDRESS;, or peers_ipaddr in the remote",
+			"the tunnel of policy %s has no end: there is no peers_sa_ipaddr, and remote %s has no peers_ipaddr that could be it",
+			clip(p.Name), clip(p.RemoteIndex))
+	}
+	mine, peers := p.MySAIPAddr, p.PeersSAIPAddr
+	if mine != nil && peers != nil && !familiesMeet([]Address{*mine}, []Address{*peers}) {
+		r.errorf("family-mismatch", at(mine.Pos, mine.String()), "the ends of a tunnel have one family",
+			"%s and %s are of different families", mine, peers)
+	}
+}
+
+// remoteEndPoint takes the peer's end from the remote where the policy has
+// none, and compares the two where it has.
+func (r *resolver) remoteEndPoint(p *Policy) {
+	k := p.Remote.IKEv2
+	if p.PeersSAIPAddr == nil {
+		p.PeersSAIPAddr = k.endPoint()
+		return
+	}
+	if p.MySAIPAddr == nil || p.MySAIPAddr.Kind != AddressInet {
+		return
+	}
+	for _, a := range k.PeersIPAddr {
+		if a.Kind == AddressInet && a.Addr == p.MySAIPAddr.Addr && a.Addr != p.PeersSAIPAddr.Addr {
+			r.warnf("swapped-end-points", at(p.MySAIPAddr.Pos, p.MySAIPAddr.String()), "exchange my_sa_ipaddr and peers_sa_ipaddr",
+				"my_sa_ipaddr is the address of the peer")
+		}
+	}
+}
+
+// trafficKey is what a selector matches, as text.
+func trafficKey(s *Selector, reversed bool) string {
+	src, dst, sport, dport := s.Src, s.Dst, s.SrcPort, s.DstPort
+	if reversed {
+		src, dst = dst, src
+		switch s.Protocol {
+		case protoICMP, protoICMPv6, protoMH: // type and code are no ports: they stay where they are
+		default:
+			sport, dport = dport, sport
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s|%d|%v|%v|", s.PolicyIndex, s.Protocol, sport, dport)
+	for _, list := range [][]Address{src, dst} {
+		for _, a := range list {
+			if a.Kind == AddressInet {
+				b.WriteString(a.Prefix.String())
+			} else {
+				b.WriteString(a.String())
+			}
+			b.WriteByte(',')
+		}
+		b.WriteByte('|')
+	}
+	return b.String()
+}
+
+// linkReverses finds the reverse of each selector and warns of selectors that
+// match the same traffic.
+func (r *resolver) linkReverses() {
+	byKey := map[Direction]map[string]*Selector{Inbound: {}, Outbound: {}}
+	for _, s := range r.config.Selectors {
+		if s.Direction == 0 {
+			continue
+		}
+		key := trafficKey(s, false)
+		if old := byKey[s.Direction][key]; old != nil {
+			r.warnf("same-traffic", at(s.Pos, "selector"), "remove one of them",
+				"selectors %s and %s match the same traffic", clip(old.Name), clip(s.Name))
+			continue
+		}
+		byKey[s.Direction][key] = s
+	}
+	for _, s := range r.config.Selectors {
+		switch s.Direction {
+		case Outbound:
+			s.Reverse = byKey[Inbound][trafficKey(s, true)]
+		case Inbound:
+			s.Reverse = byKey[Outbound][trafficKey(s, true)]
+		}
+	}
+}
+
+// checkReverses warns of selectors whose traffic is protected one way only.
+func (r *resolver) checkReverses() {
+	for _, s := range r.config.Selectors {
+		if s.Direction == 0 || s.Reverse != nil || s.Policy == nil || s.Policy.Action != ActionAutoIPsec || len(s.Src) == 0 || len(s.Dst) == 0 {
+			continue
+		}
+		other := Inbound
+		if s.Direction == Inbound {
+			other = Outbound
+		}
+		r.warnf("no-reverse", at(s.Pos, "selector"),
+			fmt.Sprintf("add a selector with direction %s and src and dst exchanged", other),
+			"selector %s has no reverse: its traffic is protected one way only", clip(s.Name))
+	}
+}
+
+// checkUnused points out sections that nothing refers to.
+func (r *resolver) checkUnused() {
+	c := r.config
+	for _, x := range c.Remotes {
+		r.unused(x, x.Pos, "remote", x.Name)
+	}
+	for _, x := range c.Policies {
+		r.unused(x, x.Pos, "policy", x.Name)
+	}
+	for _, x := range c.IPsecs {
+		r.unused(x, x.Pos, "ipsec", x.Name)
+	}
+	for _, x := range c.SAs {
+		r.unused(x, x.Pos, "sa", x.Name)
+	}
+	for _, x := range c.AddressPools {
+		r.unused(x, x.Pos, "addresspool", x.Name)
+	}
+}
+
+func (r *resolver) unused(x any, pos Pos, kind, name string) {
+	if !r.used[x] {
+		r.advise("unused-section", at(pos, kind), "", "nothing refers to %s %s", kind, clip(name))
+	}
+}

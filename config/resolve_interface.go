@@ -1,0 +1,92 @@
+package config
+
+// buildInterface fills the interface section.
+func (r *resolver) buildInterface() {
+	i := &r.config.Interface
+	v := view{own: r.iface}
+	i.Pos = v.pos()
+	i.Default = r.iface == nil
+	i.IKE = withPorts(get[[]Address](v, "ike", nil), defaultIKEPort)
+	i.KINK = withPorts(get[[]Address](v, "kink", nil), defaultKINKPort)
+	i.SPMD = withPorts(get[[]Address](v, "spmd", nil), defaultSPMDPort)
+	i.SPMDPassword = get(v, "spmd_password", "")
+	i.ApplicationBypass = get(v, "application_bypass", true)
+	for _, name := range []string{"ike", "kink"} {
+		r.checkListen(v, name)
+	}
+	r.checkListen(v, "spmd")
+	if v.get("ike") != nil {
+		return
+	}
+	// Nothing written: IKE listens where every peer looks for it (RFC 7296 §2).
+	i.IKE = []Address{
+		{Pos: i.Pos, Kind: AddressMacro, Macro: MacroAny, Port: defaultIKEPort, HasPort: true},
+		{Pos: i.Pos, Kind: AddressMacro, Macro: MacroAny, Port: defaultNATPort, HasPort: true},
+	}
+	if !i.Default {
+		r.advise("default-listen", at(i.Pos, "interface"), "ike { MY_IP port 500; MY_IP port 4500; };",
+			"interface has no ike; IKE listens on ports 500 and 4500 of all addresses")
+	}
+}
+
+// withPorts returns a copy of the addresses in which each has a port.
+func withPorts(list []Address, port uint16) []Address {
+	out := make([]Address, 0, len(list))
+	for _, a := range list {
+		if a.Port == 0 && a.Kind != AddressUnix {
+			a.Port = port
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// checkListen refuses addresses that nothing can listen on.
+func (r *resolver) checkListen(v view, name string) {
+	for _, a := range get[[]Address](v, name, nil) {
+		switch {
+		case a.Kind == AddressFQDN:
+			r.errorf("host-name", at(a.Pos, a.Name), "write an address, or a macro such as MY_IP",
+				"%s cannot listen on a host name", name)
+		case !a.IsHost():
+			r.errorf("bad-address", at(a.Pos, a.String()), "write one address, or a macro such as MY_IP",
+				"%s cannot listen on a network", name)
+		}
+	}
+}
+
+// checkInterface looks at the interface in the light of the remotes.
+func (r *resolver) checkInterface() {
+	if r.config.Interface.Default || get[[]Address](view{own: r.iface}, "ike", nil) == nil {
+		return
+	}
+	for _, a := range r.config.Interface.IKE {
+		if a.Port == defaultNATPort {
+			return
+		}
+	}
+	for _, remote := range r.config.Remotes {
+		if remote.IKEv2 != nil && remote.IKEv2.NATTraversal != NATOff {
+			r.advise("no-nat-port", at(view{own: r.iface}.posOf("ike"), "ike"), "add: MY_IP port 4500;",
+				"no address listens on port 4500, so that remote %s cannot traverse a NAT (RFC 7296 §2.23)", clip(remote.Name))
+			return
+		}
+	}
+}
+
+// buildResolver fills the resolver section.
+func (r *resolver) buildResolver() {
+	v := view{own: r.dns}
+	d := &r.config.Resolver
+	d.Pos = v.pos()
+	d.On = get(v, "resolver", false)
+	d.NameServers = withPorts(get[[]Address](v, "nameserver", nil), defaultDNSPort)
+	d.DNSQuery = withPorts(get[[]Address](v, "dns_query", nil), defaultDNSPort)
+	for _, name := range []string{"nameserver", "dns_query"} {
+		for _, a := range get[[]Address](v, name, nil) {
+			if a.Kind != AddressInet || !a.IsHost() {
+				r.errorf("bad-address", at(a.Pos, a.String()), "write an address in numbers", "%s must be an address in numbers", name)
+			}
+		}
+	}
+}
