@@ -67,7 +67,9 @@ func interfaces() ([]policy.Interface, error) {
 			}
 			one.Addrs = append(one.Addrs, netip.PrefixFrom(addr, bits))
 		}
-		out = append(out, one)
+		if len(one.Addrs) > 0 { // the rest, such as a TUN device, changes nothing
+			out = append(out, one)
+		}
 	}
 	slices.SortFunc(out, func(a, b policy.Interface) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil

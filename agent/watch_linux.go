@@ -1,9 +1,17 @@
 package agent
 
-import "racoon2/kernel/netlink/route"
+import (
+	"time"
+
+	"racoon2/kernel/netlink/route"
+)
 
 // mainTable is the routing table whose changes say nothing about addresses.
 const mainTable = 254
+
+// calmTime passes between a change and the look at it, since changes come in
+// swarms.
+const calmTime = 200 * time.Millisecond
 
 // startWatch looks at the addresses of this host whenever the kernel says that
 // something changed.
@@ -23,7 +31,12 @@ func (a *Agent) startWatch() {
 			if m.Wait(mainTable) != nil {
 				return
 			}
-			a.addressesChanged()
+			select {
+			case <-a.ctx.Done():
+				return
+			case <-time.After(calmTime):
+				a.addressesChanged()
+			}
 		}
 	})
 }
