@@ -10,7 +10,8 @@ import (
 	"racoon2/ikev2/transform"
 )
 
-// seedMessages are good messages as they stand on the wire, and each bad one.
+// seedMessages are good messages as they stand on the wire, ours and recorded ones,
+// and each bad one.
 func seedMessages(t testing.TB) [][]byte {
 	t.Helper()
 	list := [][]byte{
@@ -23,6 +24,11 @@ func seedMessages(t testing.TB) [][]byte {
 	}
 	c := ciphers(t)["AES-GCM"]
 	list = append(list, fragments(t, c, authRequest(), 200)...)
+	for _, r := range recordings(t) {
+		for _, m := range r.Messages {
+			list = append(list, m.Octets)
+		}
+	}
 	for _, m := range malformedMessages() {
 		list = append(list, m.raw)
 	}
