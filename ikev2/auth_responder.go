@@ -1,9 +1,7 @@
 package ikev2
 
 import (
-	"bytes"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -90,65 +88,6 @@ func (e *Engine) selectRemote(sa *ikeSA, idr *message.ID) (*Remote, string) {
 
 func (e *Engine) named(r *Remote, idr *message.ID) bool {
 	return sameIdentity(r.MyID, Identity{idr.IDType, idr.Data})
-}
-
-// acceptsID checks a peer's identity against peers_id; "" is accepted.
-func (r *Remote) acceptsID(id Identity) string {
-	for _, want := range r.PeerIDs {
-		if sameIdentity(want, id) || want.wildcard() && isAddressID(id) {
-			return ""
-		}
-	}
-	if !r.VerifyID {
-		return ""
-	}
-	return fmt.Sprintf("ID: peer is %s; %s accepts %s", id, r.place(), identityList(r.PeerIDs))
-}
-
-// sameIdentity compares type and data; names of hosts and mailboxes without
-// regard to the case of ASCII letters.
-func sameIdentity(a, b Identity) bool {
-	if a.Type != b.Type {
-		return false
-	}
-	if a.Type == message.ID_FQDN || a.Type == message.ID_RFC822_ADDR {
-		return bytes.Equal(lower(a.Data), lower(b.Data))
-	}
-	return bytes.Equal(a.Data, b.Data)
-}
-
-func lower(b []byte) []byte {
-	out := slices.Clone(b)
-	for i, c := range out {
-		if 'A' <= c && c <= 'Z' {
-			out[i] = c + 'a' - 'A'
-		}
-	}
-	return out
-}
-
-func isAddressID(id Identity) bool {
-	return id.Type == message.ID_IPV4_ADDR || id.Type == message.ID_IPV6_ADDR
-}
-
-// wildcard says that the identity stands for any address (peers_id ipaddr IP_ANY).
-func (id Identity) wildcard() bool {
-	if !isAddressID(id) {
-		return false
-	}
-	a, ok := netip.AddrFromSlice(id.Data)
-	return ok && a.IsUnspecified()
-}
-
-func identityList(list []Identity) string {
-	if len(list) == 0 {
-		return "no identity"
-	}
-	names := make([]string, len(list))
-	for i, id := range list {
-		names[i] = id.String()
-	}
-	return strings.Join(names, ", ")
 }
 
 // initialContact believes an authenticated peer that it has no other IKE SA

@@ -45,6 +45,7 @@ type childSA struct {
 	rekeying  bool     // this host's request is queued or under way
 	peers     *childSA // what the peer's request made
 	peersLow  []byte   // the lower nonce of that exchange
+	outWaits  bool     // its outbound SA is not installed yet: the replaced one still sends
 	announced bool     // ChildUp was emitted
 }
 
@@ -147,18 +148,26 @@ func (c *childSA) install(done func(error)) {
 	c.state = childAdding
 	c.setLifetimes()
 	c.selector = c.traffic.kernelSelector()
-	sa.e.bySAID[c.said(true)] = c
+	if !c.outWaits {
+		sa.e.bySAID[c.said(true)] = c
+	}
 	sa.wait()
 	var first error
-	for _, out := range []bool{false, true} {
+	directions := []bool{false, true}
+	if c.outWaits {
+		directions = directions[:1]
+	}
+	for i, out := range directions {
 		sa.e.kernelOp(kernel.AddSA{SA: c.kernelSA(out)}, func(r kernel.Result) {
 			if r.Err != nil && first == nil {
 				first = fmt.Errorf("the kernel refuses the %s SA: %w", directionName(out), r.Err)
 			}
-			if !out || c.state == childGone {
+			if i < len(directions)-1 || c.state == childGone {
 				return
 			}
-			c.keys.wipe()
+			if !c.outWaits {
+				c.keys.wipe()
+			}
 			c.sa.busy = false
 			if first == nil {
 				c.state = childUp
@@ -168,6 +177,26 @@ func (c *childSA) install(done func(error)) {
 			c.sa.pump()
 		})
 	}
+}
+
+// takeOver installs the outbound SA that waited while the child that this one
+// replaces still sent: the peer has shown that it has the successor.
+func (c *childSA) takeOver() {
+	if !c.outWaits || c.state == childGone || c.sa.state != stateEstablished {
+		return
+	}
+	c.outWaits = false
+	e := c.sa.e
+	e.bySAID[c.said(true)] = c
+	e.kernelOp(kernel.AddSA{SA: c.kernelSA(true)}, func(r kernel.Result) {
+		if r.Err != nil && c.state != childGone {
+			text := "the kernel refuses the outbound SA: " + r.Err.Error()
+			e.trace(trace.InternalErr, reasonKernel, text, c.attrs()...)
+			c.close(text)
+			c.sa.pump()
+		}
+	})
+	c.keys.wipe()
 }
 
 func directionName(out bool) string {
@@ -217,11 +246,14 @@ func (c *childSA) remove(why string) {
 	sa, e := c.sa, c.sa.e
 	was := c.state
 	c.state = childGone
+	if c.peers != nil {
+		c.peers.takeOver() // before this one's outbound SA goes
+	}
 	if c.spiIn != 0 {
 		delete(e.bySAID, c.said(false))
 		c.deleteSA(c.said(false))
 	}
-	if c.spiOut != 0 && was != childReserved {
+	if c.spiOut != 0 && was != childReserved && !c.outWaits {
 		delete(e.bySAID, c.said(true))
 		c.deleteSA(c.said(true))
 	}

@@ -140,6 +140,9 @@ func (sa *ikeSA) reserveAnswer(m *received, a *childAnswer) {
 			c.suite, c.traffic = a.choice.childSuite(), a.traffic
 			c.spiOut = kernel.SPI(binary.BigEndian.Uint32(a.choice.spi))
 			c.keys, err = deriveChildKeys(sa.keys, c.suite, a.shared, a.ni, a.nr)
+			// RFC 7296 §2.8: the peer has the successor for certain when it deletes
+			// the old child. Until then the old one sends.
+			c.outWaits = a.replace != nil
 		}
 		if err != nil {
 			sa.kernelRefuses(m, a, c, err)

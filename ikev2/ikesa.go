@@ -2,7 +2,6 @@ package ikev2
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -306,85 +305,12 @@ func (c *Child) place() string {
 	return "selector " + c.Name + " (" + c.Where + ")"
 }
 
-// String is the identity as a configuration writes it: "fqdn a.example.test".
-func (id Identity) String() string {
-	switch id.Type {
-	case message.ID_IPV4_ADDR, message.ID_IPV6_ADDR:
-		if a, ok := netip.AddrFromSlice(id.Data); ok {
-			return "ipaddr " + a.String()
-		}
-	case message.ID_FQDN:
-		return "fqdn " + printable(id.Data)
-	case message.ID_RFC822_ADDR:
-		return "email " + printable(id.Data)
-	case message.ID_KEY_ID:
-		return "keyid " + printable(id.Data)
-	}
-	return id.Type.String() + " " + hex.EncodeToString(id.Data[:min(len(id.Data), 64)])
-}
-
-// printable keeps an identity of the peer's from writing into a terminal or a log.
-func printable(b []byte) string {
-	b = b[:min(len(b), 256)]
-	for _, c := range b {
-		if c < 0x21 || c > 0x7e {
-			return "0x" + hex.EncodeToString(b)
-		}
-	}
-	return string(b)
-}
-
 // initialKey recognises an IKE_SA_INIT request (RFC 7296 §2.1: by SPIi, the
 // address and the octets).
 type initialKey struct {
 	spii uint64
 	peer netip.AddrPort
 	hash [sha256.Size]byte
-}
-
-// lingering keeps the last answer of ended IKE SAs for a while, so that a peer
-// whose DELETE or failed IKE_AUTH went unanswered gets its answer again.
-type lingering struct {
-	bySPI map[uint64]*lastWord
-	order []*lastWord // by end of time
-}
-
-type lastWord struct {
-	spi    uint64
-	hash   [sha256.Size]byte
-	answer []byte
-	until  time.Time
-}
-
-const (
-	lingerTime = 30 * time.Second
-	maxLinger  = 1024
-)
-
-func (l *lingering) has(spi uint64) bool { return l.bySPI[spi] != nil }
-
-func (l *lingering) expire(now time.Time) {
-	for len(l.order) > 0 && !l.order[0].until.After(now) {
-		delete(l.bySPI, l.order[0].spi)
-		l.order = l.order[1:]
-	}
-}
-
-// linger leaves the last answer behind.
-func (sa *ikeSA) linger() {
-	spi := sa.ownSPI()
-	if sa.x.lastAnswer == nil || !sa.x.protected || spi == 0 {
-		return
-	}
-	l := &sa.e.lingering
-	l.expire(sa.e.now)
-	if len(l.order) >= maxLinger {
-		delete(l.bySPI, l.order[0].spi)
-		l.order = l.order[1:]
-	}
-	w := &lastWord{spi, sa.x.lastHash, sa.x.lastAnswer, sa.e.now.Add(lingerTime)}
-	l.bySPI[spi] = w
-	l.order = append(l.order, w)
 }
 
 // summary is the suite in words for `status` and the log.
@@ -411,6 +337,3 @@ func (sa *ikeSA) mayStart() bool {
 	}
 	return false
 }
-
-// matches says that a request is the one that the last answer was for.
-func (w *lastWord) matches(data []byte) bool { return sha256.Sum256(data) == w.hash }

@@ -135,6 +135,9 @@ func (c *childSA) follow(from netip.AddrPort) {
 	}
 	c.encap = &kernel.Encap{Local: c.encap.Local, Remote: c.sa.peer.Port()}
 	for _, out := range []bool{false, true} {
+		if out && c.outWaits {
+			continue
+		}
 		k := c.kernelSA(out)
 		k.EncrKey, k.IntegKey = nil, nil
 		c.sa.e.kernelOp(kernel.UpdateSA{SA: k}, func(r kernel.Result) {

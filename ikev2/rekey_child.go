@@ -28,11 +28,13 @@ func lowest(a, b []byte) []byte {
 func (c *childSA) replacedByPeer(successor *childSA, low []byte) {
 	sa := c.sa
 	sa.e.trace(trace.Info, reasonChildRekeyed, "the peer has rekeyed a child SA", successor.attrs()...)
-	if c.rekeying && sa.rekeyUnderWay(c) {
-		c.peers, c.peersLow = successor, low
-		return
+	c.peers, c.peersLow = successor, low
+	if c.state == childGone {
+		successor.takeOver()
 	}
-	c.state = childReplaced
+	if c.state == childUp && !sa.rekeyUnderWay(c) {
+		c.state = childReplaced
+	}
 }
 
 // rekeyUnderWay says that this host's request to rekey c was sent.
@@ -56,6 +58,7 @@ func (t *childTask) settle(sa *ikeSA, low []byte) {
 		t.child.close("both ends rekeyed at once, and the other child stays")
 		return
 	}
+	old.peers = nil // which the peer deletes, if there is one
 	old.close("it was rekeyed")
 }
 

@@ -273,3 +273,58 @@ func TestTemporaryFailure(t *testing.T) {
 		t.Errorf("failures %+v", a.failures)
 	}
 }
+
+// A responder sends on the old child until the peer has shown that it knows the
+// new one (RFC 7296 §2.8): an answer that is lost makes no black hole.
+func TestResponderSendsOnOldChild(t *testing.T) {
+	w, a, b := pair(t)
+	a.initiate()
+	w.settle()
+	old := b.kernel.one(t, kernel.Out)
+	lost := false
+	w.filter = func(p Send) []Send {
+		if x, resp := exchangeOf(p); x == message.CREATE_CHILD_SA && resp && !lost {
+			lost = true
+			return nil
+		}
+		return []Send{p}
+	}
+	a.expireSoft(t)
+	w.settle()
+	if out := b.kernel.one(t, kernel.Out); out.SPI != old.SPI {
+		t.Error("the responder sends on a child that the initiator does not have yet")
+	}
+	if len(b.kernel.sas) != 3 {
+		t.Errorf("%d SAs, want both inbound ones and the old outbound one", len(b.kernel.sas))
+	}
+	w.advance(2 * time.Second)
+	w.wantUp(a, b, 1, 1)
+	if out := b.kernel.one(t, kernel.Out); out.SPI == old.SPI {
+		t.Error("the old child is still there")
+	}
+
+	// The whole IKE SA may go in between.
+	a.expireSoft(t)
+	w.step()
+	b.handle(Terminate{})
+	w.advance(time.Minute)
+	a.wantNothing()
+	b.wantNothing()
+}
+
+// A successor whose outbound SA is refused when its time comes is deleted.
+func TestTakeOverRefused(t *testing.T) {
+	w, a, b := pair(t)
+	a.initiate()
+	w.settle()
+	b.kernel.fail = func(op kernel.Op) error {
+		if add, ok := op.(kernel.AddSA); ok && add.SA.Direction == kernel.Out {
+			return kernel.ErrUnsupported
+		}
+		return nil
+	}
+	a.expireSoft(t)
+	w.advance(time.Minute)
+	b.wantReason(reasonKernel)
+	w.wantUp(a, b, 1, 0)
+}
