@@ -198,7 +198,7 @@ func (m *mismatch) words(who string) string {
 // too, for it saves a round trip. sent is KE_NONE without a KE payload.
 func choose(ours []alternative, theirs []message.Proposal, sent transform.KE) (*chosen, *mismatch) {
 	worst := &mismatch{offered: "nothing", accepts: "nothing"}
-	depth := -1
+	depth := -2
 	for _, a := range ours {
 		for _, p := range theirs {
 			c, reached, why := a.match(p, sent)
