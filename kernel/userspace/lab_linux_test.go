@@ -1,36 +1,18 @@
 package userspace
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"net/netip"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/kerneltest/netlab"
 	"racoon2/kernel/netlink/nft"
 	"racoon2/kernel/netlink/route"
 )
-
-// tb is what the helpers need of a test, or of a child process.
-type tb interface {
-	Helper()
-	Fatal(...any)
-	Fatalf(string, ...any)
-	Cleanup(func())
-}
-
-func must(t tb, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // testHost is a namespace with a Backend in it.
 type testHost struct {
@@ -85,48 +67,12 @@ func (h *testHost) event() kernel.Event {
 	}
 }
 
-// tunnel describes protection between two hosts, seen from the first.
-type tunnel struct {
-	mode         kernel.Mode
-	local, peer  string // end points
-	inner, outer string // what is protected: of the first, and of the second
-	proto        uint8
-	dstPort      kernel.PortRange
-	port1, port2 uint16 // of UDP encapsulation, 0 for none
-	reqID        uint32
-}
-
-func (w tunnel) selector() kernel.Selector {
-	s := kernel.Selector{
-		Src: netip.MustParsePrefix(w.inner), Dst: netip.MustParsePrefix(w.outer), Proto: w.proto,
-		SrcPort: kernel.AnyPort, DstPort: kernel.AnyPort,
-	}
-	if w.dstPort != (kernel.PortRange{}) {
-		s.DstPort = w.dstPort
-	}
-	return s
-}
-
-func (w tunnel) reversed() tunnel {
-	w.local, w.peer, w.inner, w.outer, w.port1, w.port2 = w.peer, w.local, w.outer, w.inner, w.port2, w.port1
-	return w
-}
-
 // policies installs both directions' policies on a host, which is the first of w.
 func (h *testHost) policies(w tunnel, selector kernel.Selector) {
 	h.t.Helper()
-	t := kernel.Template{Proto: kernel.ESP, Mode: w.mode, Level: kernel.Require, ReqID: w.reqID}
-	back := t
-	if w.mode == kernel.Tunnel {
-		t.Src, t.Dst = netip.MustParseAddr(w.local), netip.MustParseAddr(w.peer)
-		back.Src, back.Dst = t.Dst, t.Src
+	for _, p := range w.policies(selector) {
+		h.do(kernel.AddPolicy{Policy: p})
 	}
-	h.do(kernel.AddPolicy{Policy: kernel.Policy{
-		Selector: selector, Direction: kernel.Out, Action: kernel.Protect, Priority: 100, Templates: []kernel.Template{t},
-	}})
-	h.do(kernel.AddPolicy{Policy: kernel.Policy{
-		Selector: selector.Reverse(), Direction: kernel.In, Action: kernel.Protect, Priority: 100, Templates: []kernel.Template{back},
-	}})
 }
 
 // sas installs the SAs of a host, which is the first of w; first says whether
@@ -139,22 +85,6 @@ func (h *testHost) sas(w tunnel, first bool, generation byte) {
 	}
 	h.do(kernel.AddSA{SA: w.sa(kernel.In, in, generation)})
 	h.do(kernel.AddSA{SA: w.sa(kernel.Out, out, generation)})
-}
-
-func (w tunnel) sa(d kernel.Direction, which, generation byte) kernel.SA {
-	sa := kernel.SA{
-		Direction: d, Mode: w.mode, ReqID: w.reqID, Replay: 64,
-		Encr: transform.ENCR_AES_GCM_16, EncrKey: bytes.Repeat([]byte{which, generation, 7, 9}, 5),
-	}
-	sa.Proto, sa.SPI = kernel.ESP, kernel.SPI(0x1000*uint32(which)+uint32(generation)+uint32(w.reqID)<<16)
-	sa.Src, sa.Dst, sa.Selector = netip.MustParseAddr(w.local), netip.MustParseAddr(w.peer), w.selector()
-	if d == kernel.In {
-		sa.Src, sa.Dst, sa.Selector = sa.Dst, sa.Src, sa.Selector.Reverse()
-	}
-	if w.port1 != 0 {
-		sa.Encap = &kernel.Encap{Local: w.port1, Remote: w.port2}
-	}
-	return sa
 }
 
 // udpSocket is a kernel.Socket as the agent has it, and hands ESP to the Backend.

@@ -1,0 +1,462 @@
+package userspace
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"testing"
+	"time"
+
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
+)
+
+// The example of RFC 7634, Appendix A: a tunnel with ChaCha20-Poly1305.
+func TestVectorRFC7634(t *testing.T) {
+	inner := octets(t, `
+		45 00 00 54 a6 f2 00 00 40 01 e7 78 c6 33 64 05 c0 00 02 05 08 00 5b 7a 3a 08 00 00 55 3b ec 10
+		00 07 36 27 08 09 0a 0b 0c 0d 0e 0f 10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f 20 21 22 23
+		24 25 26 27 28 29 2a 2b 2c 2d 2e 2f 30 31 32 33 34 35 36 37`)
+	outer := octets(t, `
+		45 00 00 8c 23 45 00 00 40 32 de 5b cb 00 71 99 cb 00 71 05 01 02 03 04 00 00 00 05 10 11 12 13
+		14 15 16 17 24 03 94 28 b9 7f 41 7e 3c 13 75 3a 4f 05 08 7b 67 c3 52 e6 a7 fa b1 b9 82 d4 66 ef
+		40 7a e5 c6 14 ee 80 99 d5 28 44 eb 61 aa 95 df ab 4c 02 f7 2a a7 1e 7c 4c 4f 64 c9 be fe 2f ac
+		c6 38 e8 f3 cb ec 16 3f ac 46 9b 50 27 73 f6 fb 94 e6 64 da 91 65 b8 28 29 f6 41 e0 76 aa a8 26
+		6b 7f b0 f7 b1 1b 36 99 07 e1 ad 43`)
+	w := tunnel{mode: kernel.Tunnel, local: "203.0.113.153", peer: "203.0.113.5", inner: "198.51.100.0/24", outer: "192.0.2.0/24", reqID: 1}
+	p := newPure(t, w, func(sa *kernel.SA) {
+		sa.SPI, sa.Encr = 0x01020304, transform.ENCR_CHACHA20_POLY1305
+		sa.EncrKey = nil
+		for i := range byte(36) {
+			sa.EncrKey = append(sa.EncrKey, 0x80+i)
+		}
+	})
+	var header packet
+	if err := header.parse(outer); err != nil {
+		t.Fatal(err)
+	}
+	from := arrival{src: header.src(), dst: header.dst(), tos: header.tos, hops: header.hops}
+	got := p.b.inbound(p.now, &from, outer[header.upper:], p.result[:])
+	if !bytes.Equal(got, inner) {
+		t.Errorf("delivered %x, want %x; counters %v", got, inner, p.b.counts.values())
+	}
+}
+
+// What is sealed is what a second implementation of the algorithms expects.
+func TestSealedOctets(t *testing.T) {
+	w := tunnel{mode: kernel.Tunnel, local: "192.0.2.1", peer: "192.0.2.2", inner: "10.1.0.0/24", outer: "10.2.0.0/24", reqID: 1}
+	packet := ipPacket("10.1.0.1", "10.2.0.1", 17, udp(1, 2, "payload of an odd length"))
+	key, macKey := bytes.Repeat([]byte{7}, 36), bytes.Repeat([]byte{9}, 32)
+	for _, esn := range []bool{false, true} {
+		p := newPure(t, w, func(sa *kernel.SA) {
+			sa.EncrKey, sa.ESN = bytes.Clone(key), esn
+		})
+		const before = 5 // packets, and, with ESN, of the second subspace
+		first := uint64(before)
+		if esn {
+			first += 1 << 32
+		}
+		p.a.sad.byReq[1][0].sequence.last.Store(first)
+		if p.seal(packet) != sendESP {
+			t.Fatal("not sealed")
+		}
+		esp := p.out.esp
+		aad := bytes.Clone(esp[:8])
+		if esn {
+			aad = binary.BigEndian.AppendUint64(bytes.Clone(esp[:4]), first+1)
+		}
+		if binary.BigEndian.Uint32(esp[4:]) != before+1 {
+			t.Errorf("sequence number %x", esp[4:8])
+		}
+		block, _ := aes.NewCipher(key[:32])
+		gcm, _ := cipher.NewGCM(block)
+		plain, err := gcm.Open(nil, append(bytes.Clone(key[32:]), esp[8:16]...), esp[16:], aad)
+		if err != nil {
+			t.Fatalf("ESN %v: %v", esn, err)
+		}
+		checkTrailer(t, plain, packet, 4)
+
+		p = newPure(t, w, func(sa *kernel.SA) {
+			sa.Encr, sa.EncrKey, sa.ESN = transform.ENCR_AES_CBC, bytes.Clone(key[:16]), esn
+			sa.Integ, sa.IntegKey = transform.AUTH_HMAC_SHA2_256_128, bytes.Clone(macKey)
+		})
+		p.a.sad.byReq[1][0].sequence.last.Store(first)
+		if p.seal(packet) != sendESP {
+			t.Fatal("not sealed")
+		}
+		esp = p.out.esp
+		mac := hmac.New(sha256.New, macKey)
+		mac.Write(esp[:len(esp)-16])
+		if esn { // RFC 4303 §2.2.1: the upper half behind the packet
+			mac.Write([]byte{0, 0, 0, 1})
+		}
+		if !hmac.Equal(mac.Sum(nil)[:16], esp[len(esp)-16:]) {
+			t.Errorf("ESN %v: the ICV is not HMAC-SHA-256-128 of the packet", esn)
+		}
+		block, _ = aes.NewCipher(key[:16])
+		plain = bytes.Clone(esp[24 : len(esp)-16])
+		cipher.NewCBCDecrypter(block, esp[8:24]).CryptBlocks(plain, plain)
+		checkTrailer(t, plain, packet, 16)
+	}
+}
+
+// checkTrailer wants payload, padding 1, 2, 3 …, pad length and next header.
+func checkTrailer(t *testing.T, plain, payload []byte, align int) {
+	t.Helper()
+	pad := len(plain) - len(payload) - 2
+	if len(plain)%align != 0 || pad < 0 || pad >= align || !bytes.HasPrefix(plain, payload) {
+		t.Fatalf("plaintext %x for payload %x", plain, payload)
+	}
+	for i := range pad {
+		if plain[len(payload)+i] != byte(i+1) {
+			t.Errorf("padding %x", plain[len(payload):])
+		}
+	}
+	if plain[len(plain)-2] != byte(pad) || plain[len(plain)-1] != protoIPv4 {
+		t.Errorf("trailer %x", plain[len(plain)-2:])
+	}
+}
+
+type algorithm struct {
+	name     string
+	encr     transform.ENCR
+	key      int
+	integ    transform.INTEG
+	integKey int
+}
+
+var algorithms = []algorithm{
+	{name: "AES-GCM-16 128", encr: transform.ENCR_AES_GCM_16, key: 20},
+	{name: "AES-GCM-16 256", encr: transform.ENCR_AES_GCM_16, key: 36},
+	{name: "AES-GCM-12 192", encr: transform.ENCR_AES_GCM_12, key: 28},
+	{name: "ChaCha20-Poly1305", encr: transform.ENCR_CHACHA20_POLY1305, key: 36},
+	{name: "AES-CBC SHA-1", encr: transform.ENCR_AES_CBC, key: 16, integ: transform.AUTH_HMAC_SHA1_96, integKey: 20},
+	{name: "AES-CBC SHA-256", encr: transform.ENCR_AES_CBC, key: 32, integ: transform.AUTH_HMAC_SHA2_256_128, integKey: 32},
+	{name: "AES-CBC SHA-384", encr: transform.ENCR_AES_CBC, key: 24, integ: transform.AUTH_HMAC_SHA2_384_192, integKey: 48},
+	{name: "AES-CBC SHA-512", encr: transform.ENCR_AES_CBC, key: 16, integ: transform.AUTH_HMAC_SHA2_512_256, integKey: 64},
+	{name: "NULL SHA-256", encr: transform.ENCR_NULL, integ: transform.AUTH_HMAC_SHA2_256_128, integKey: 32},
+}
+
+func (a algorithm) set(sa *kernel.SA) {
+	sa.Encr, sa.EncrKey = a.encr, bytes.Repeat([]byte{3}, a.key)
+	sa.Integ, sa.IntegKey = a.integ, bytes.Repeat([]byte{5}, a.integKey)
+}
+
+// ways that packets go in the tests without a host.
+var ways = []struct {
+	name     string
+	w        tunnel
+	src, dst string
+}{
+	{"transport v4", tunnel{mode: kernel.Transport, local: "192.0.2.1", peer: "192.0.2.2", inner: "192.0.2.1/32", outer: "192.0.2.2/32", reqID: 1}, "192.0.2.1", "192.0.2.2"},
+	{"transport v6", tunnel{mode: kernel.Transport, local: "2001:db8::1", peer: "2001:db8::2", inner: "2001:db8::1/128", outer: "2001:db8::2/128", reqID: 1}, "2001:db8::1", "2001:db8::2"},
+	{"transport v4 UDP", tunnel{mode: kernel.Transport, local: "192.0.2.1", peer: "192.0.2.2", inner: "192.0.2.1/32", outer: "192.0.2.2/32", reqID: 1, port1: 4500, port2: 4501}, "192.0.2.1", "192.0.2.2"},
+	{"transport v6 UDP", tunnel{mode: kernel.Transport, local: "2001:db8::1", peer: "2001:db8::2", inner: "2001:db8::1/128", outer: "2001:db8::2/128", reqID: 1, port1: 4500, port2: 4501}, "2001:db8::1", "2001:db8::2"},
+	{"tunnel v4 in v4", tunnel{mode: kernel.Tunnel, local: "192.0.2.1", peer: "192.0.2.2", inner: "10.1.0.0/24", outer: "10.2.0.0/24", reqID: 1}, "10.1.0.1", "10.2.0.1"},
+	{"tunnel v6 in v4", tunnel{mode: kernel.Tunnel, local: "192.0.2.1", peer: "192.0.2.2", inner: "fd01::/64", outer: "fd02::/64", reqID: 1}, "fd01::1", "fd02::1"},
+	{"tunnel v4 in v6", tunnel{mode: kernel.Tunnel, local: "2001:db8::1", peer: "2001:db8::2", inner: "10.1.0.0/24", outer: "10.2.0.0/24", reqID: 1}, "10.1.0.1", "10.2.0.1"},
+	{"tunnel v6 in v6", tunnel{mode: kernel.Tunnel, local: "2001:db8::1", peer: "2001:db8::2", inner: "fd01::/64", outer: "fd02::/64", reqID: 1}, "fd01::1", "fd02::1"},
+}
+
+// Every length and algorithm comes out as it went in, both ways of each mode.
+func TestRoundTrip(t *testing.T) {
+	for _, way := range ways {
+		for _, algorithm := range algorithms {
+			p := newPure(t, way.w, algorithm.set)
+			for size := range 70 {
+				sent := ipPacket(way.src, way.dst, protoUDP, udp(1000, 2000, string(make([]byte, size))))
+				var parsed packet
+				if err := parsed.parse(sent); err != nil {
+					t.Fatal(err)
+				}
+				parsed.setUpperChecksum() // transport mode in UDP computes it anew
+				if way.w.mode == kernel.Transport && !parsed.v6 {
+					sent[5], sent[6] = 0, 0 // the host on the way makes its own header: ID and DF
+					setChecksum4(sent[:ipv4HeaderLen])
+				}
+				got := p.pass(bytes.Clone(sent))
+				if !bytes.Equal(got, sent) {
+					t.Fatalf("%s, %s, %d octets: %x, want %x", way.name, algorithm.name, size, got, sent)
+				}
+			}
+			for _, c := range []*core{p.a, p.b} {
+				if s := p.do(c, kernel.DumpSA{}).SAs[0]; s.Packets != 70 || s.EncrKey != nil || s.IntegKey != nil {
+					t.Errorf("state %+v", s)
+				}
+			}
+		}
+	}
+}
+
+// Whatever is changed in a packet on the wire, nothing is delivered.
+func TestAltered(t *testing.T) {
+	for _, algorithm := range algorithms {
+		p := newPure(t, ways[4].w, algorithm.set)
+		packet := ipPacket("10.1.0.1", "10.2.0.1", protoUDP, udp(1, 2, "hello"))
+		p.pass(bytes.Clone(packet))
+		for i := range p.out.esp {
+			p.alter = func(_ *arrival, esp []byte) []byte { esp[i] ^= 0x40; return esp }
+			if p.pass(bytes.Clone(packet)) != nil {
+				t.Fatalf("%s: octet %d changed, and delivered", algorithm.name, i)
+			}
+		}
+		for n := range p.out.esp {
+			p.alter = func(_ *arrival, esp []byte) []byte { return esp[:n] }
+			if p.pass(bytes.Clone(packet)) != nil {
+				t.Fatalf("%s: cut to %d octets, and delivered", algorithm.name, n)
+			}
+		}
+		if got := p.b.counts[inIntegrity].Load(); got == 0 {
+			t.Errorf("%s: no integrity errors are counted", algorithm.name)
+		}
+	}
+}
+
+func TestReplayed(t *testing.T) {
+	p := newPure(t, ways[4].w, nil)
+	packet := ipPacket("10.1.0.1", "10.2.0.1", protoUDP, udp(1, 2, "hello"))
+	var first []byte
+	var from arrival
+	p.alter = func(f *arrival, esp []byte) []byte { first, from = bytes.Clone(esp), *f; return esp }
+	p.pass(bytes.Clone(packet))
+	if p.b.inbound(p.now, &from, first, p.result[:]) != nil {
+		t.Error("a replayed packet was delivered")
+	}
+	if s := p.do(p.b, kernel.DumpSA{}).SAs[0]; s.ReplayErr != 1 || s.Packets != 1 {
+		t.Errorf("state %+v", s)
+	}
+}
+
+// RFC 4303 §3.3.3: the sequence number must not cycle; before it ends the SA
+// asks to be replaced.
+func TestSequenceEnds(t *testing.T) {
+	packet := ipPacket("10.1.0.1", "10.2.0.1", protoUDP, udp(1, 2, "hello"))
+	p := newPure(t, ways[4].w, nil)
+	x := p.a.sad.byReq[1][0]
+	x.sequence.last.Store(softSequence - 1)
+	p.pass(bytes.Clone(packet))
+	if e, ok := p.events[0].(kernel.Expire); !ok || e.Hard {
+		t.Errorf("events %+v", p.events)
+	}
+	x.sequence.last.Store(math.MaxUint32 - 1)
+	p.pass(bytes.Clone(packet))
+	if binary.BigEndian.Uint32(p.out.esp[4:]) != math.MaxUint32 {
+		t.Errorf("last number %x", p.out.esp[4:8])
+	}
+	for range 3 {
+		if v := p.seal(packet); v != drop {
+			t.Errorf("verdict %d after the last number", v)
+		}
+	}
+	if e, ok := p.events[len(p.events)-1].(kernel.Expire); !ok || !e.Hard || len(p.events) != 2 {
+		t.Errorf("events %+v", p.events)
+	}
+
+	p = newPure(t, ways[4].w, func(sa *kernel.SA) { sa.ESN = true })
+	p.a.sad.byReq[1][0].sequence.last.Store(math.MaxUint32 - 3)
+	p.b.sad.in[p.do(p.b, kernel.DumpSA{}).SAs[0].SAID].replay.accept(math.MaxUint32 - 3)
+	for i := range 10 {
+		if p.pass(bytes.Clone(packet)) == nil {
+			t.Errorf("ESN: packet %d over the edge of 32 bits is lost", i)
+		}
+	}
+}
+
+// A key that protected packets goes on where its numbers stand, in another SA
+// at the same time and in a later one.
+func TestKeyNeverRepeats(t *testing.T) {
+	p := newPure(t, ways[4].w, nil)
+	packet := ipPacket("10.1.0.1", "10.2.0.1", protoUDP, udp(1, 2, "hello"))
+	seen := map[uint32]bool{}
+	send := func() {
+		t.Helper()
+		if p.seal(bytes.Clone(packet)) != sendESP {
+			t.Fatal("not sent")
+		}
+		seq := binary.BigEndian.Uint32(p.out.esp[4:])
+		if seen[seq] {
+			t.Errorf("number %d was used before", seq)
+		}
+		seen[seq] = true
+	}
+	send()
+	sa := ways[4].w.sa(kernel.Out, 1, 1)
+	again := sa
+	again.SPI++
+	p.do(p.a, kernel.AddSA{SA: again})
+	send()
+	p.do(p.a, kernel.DeleteSA{ID: sa.SAID})
+	p.do(p.a, kernel.DeleteSA{ID: again.SAID})
+	p.do(p.a, kernel.AddSA{SA: sa})
+	send()
+	p.do(p.a, kernel.FlushSA{})
+	p.do(p.a, kernel.AddSA{SA: again})
+	send()
+}
+
+func TestKeysAreBounded(t *testing.T) {
+	k := newKeys()
+	for i := range retiredKeys + 100 {
+		var f fingerprint
+		binary.BigEndian.PutUint32(f[:], uint32(i))
+		k.use(f).last.Store(1)
+		k.retire(f)
+	}
+	if len(k.known) != retiredKeys || len(k.retired) != retiredKeys {
+		t.Errorf("%d keys known, %d retired", len(k.known), len(k.retired))
+	}
+	unused := fingerprint{0xff}
+	k.use(unused)
+	k.retire(unused)
+	if k.known[unused] != nil {
+		t.Error("a key that protected nothing is remembered")
+	}
+}
+
+func TestLifetimes(t *testing.T) {
+	p := newPure(t, ways[4].w, func(sa *kernel.SA) {
+		if sa.Direction == kernel.Out {
+			sa.Soft, sa.Hard = kernel.Lifetime{Bytes: 100}, kernel.Lifetime{Bytes: 200, Time: time.Hour}
+		}
+	})
+	packet := ipPacket("10.1.0.1", "10.2.0.1", protoUDP, udp(1, 2, string(make([]byte, 30)))) // 58 octets
+	want := func(n int, hard bool) {
+		t.Helper()
+		if len(p.events) != n || p.events[n-1].(kernel.Expire).Hard != hard {
+			t.Fatalf("events %+v", p.events)
+		}
+	}
+	p.pass(bytes.Clone(packet))
+	if len(p.events) != 0 {
+		t.Fatalf("events %+v", p.events)
+	}
+	p.pass(bytes.Clone(packet))
+	want(1, false)
+	p.pass(bytes.Clone(packet))
+	p.pass(bytes.Clone(packet))
+	want(2, true)
+	if v := p.seal(bytes.Clone(packet)); v != drop {
+		t.Errorf("verdict %d after the hard limit", v)
+	}
+	p.a.tick(p.now)
+	if left := p.do(p.a, kernel.DumpSA{}).SAs; len(left) != 0 || len(p.events) != 2 {
+		t.Errorf("left %v, events %+v", left, p.events)
+	}
+
+	p = newPure(t, ways[4].w, func(sa *kernel.SA) {
+		if sa.Direction == kernel.Out {
+			sa.Soft.Time, sa.Hard.Time = time.Minute, time.Hour
+		}
+	})
+	if next := p.a.tick(p.now); !next.Equal(p.now.Add(time.Minute)) {
+		t.Errorf("first deadline %v", next)
+	}
+	if next := p.a.tick(p.now.Add(time.Minute)); !next.Equal(p.now.Add(time.Hour)) {
+		t.Errorf("second deadline %v", next)
+	}
+	want(1, false)
+	if next := p.a.tick(p.now.Add(time.Hour)); !next.IsZero() {
+		t.Errorf("third deadline %v", next)
+	}
+	want(2, true)
+}
+
+// In a steady state no packet makes garbage, in either direction.
+func TestNoGarbage(t *testing.T) {
+	for _, way := range ways {
+		for _, algorithm := range algorithms {
+			p := newPure(t, way.w, algorithm.set)
+			packet := ipPacket(way.src, way.dst, protoUDP, udp(1, 2, string(make([]byte, 1200))))
+			from := arrival{}
+			allocs := testing.AllocsPerRun(200, func() {
+				if p.seal(packet) != sendESP {
+					t.Fatal("not sent")
+				}
+				from = arrival{src: p.out.src, dst: p.out.dst, tos: p.out.tos, encap: p.out.encap.Remote != 0, port: p.out.encap.Local}
+				if p.b.inbound(p.now, &from, p.out.esp, p.result[:]) == nil {
+					t.Fatal("not delivered")
+				}
+			})
+			if allocs != 0 {
+				t.Errorf("%s, %s: %v allocations for a packet", way.name, algorithm.name, allocs)
+			}
+		}
+	}
+}
+
+func BenchmarkSealOpen(b *testing.B) {
+	for _, algorithm := range algorithms {
+		b.Run(algorithm.name, func(b *testing.B) {
+			p := newPure(b, ways[4].w, algorithm.set)
+			packet := ipPacket("10.1.0.1", "10.2.0.1", protoUDP, udp(1, 2, string(make([]byte, 1372))))
+			b.SetBytes(int64(len(packet)))
+			b.ReportAllocs()
+			for b.Loop() {
+				p.seal(packet)
+				from := arrival{src: p.out.src, dst: p.out.dst}
+				if p.b.inbound(p.now, &from, p.out.esp, p.result[:]) == nil {
+					b.Fatal("not delivered")
+				}
+			}
+		})
+	}
+}
+
+// Operations that are refused say why.
+func TestRefusals(t *testing.T) {
+	p := newPure(t, ways[4].w, nil)
+	bad := func(change func(*kernel.SA)) kernel.Op {
+		sa := ways[4].w.sa(kernel.Out, 1, 2)
+		change(&sa)
+		return kernel.AddSA{SA: sa}
+	}
+	policy := func(change func(*kernel.Policy)) kernel.Op {
+		q := ways[4].w.policies(ways[4].w.selector())[0]
+		q.Selector.Proto = protoTCP
+		change(&q)
+		return kernel.AddPolicy{Policy: q}
+	}
+	for name, op := range map[string]kernel.Op{
+		"AH":               bad(func(s *kernel.SA) { s.Proto = kernel.AH }),
+		"reserved SPI":     bad(func(s *kernel.SA) { s.SPI = 255 }),
+		"families":         bad(func(s *kernel.SA) { s.Src = netip.MustParseAddr("::1") }),
+		"no direction":     bad(func(s *kernel.SA) { s.Direction = 0 }),
+		"no mode":          bad(func(s *kernel.SA) { s.Mode = 0 }),
+		"3DES":             bad(func(s *kernel.SA) { s.Encr = transform.ENCR_3DES }),
+		"XCBC":             bad(func(s *kernel.SA) { s.Integ = transform.AUTH_AES_XCBC_96 }),
+		"window":           bad(func(s *kernel.SA) { s.Replay = maxReplay + 1 }),
+		"key length":       bad(func(s *kernel.SA) { s.EncrKey = s.EncrKey[:3] }),
+		"selector":         bad(func(s *kernel.SA) { s.Selector.Src = netip.Prefix{} }),
+		"exists":           bad(func(s *kernel.SA) { s.SPI = ways[4].w.sa(kernel.Out, 1, 1).SPI }),
+		"update missing":   kernel.UpdateSA{SA: ways[4].w.sa(kernel.Out, 1, 7)},
+		"delete missing":   kernel.DeleteSA{},
+		"get missing":      kernel.GetSA{},
+		"SPI of AH":        kernel.GetSPI{Proto: kernel.AH, Dst: netip.MustParseAddr("::1")},
+		"SPI nowhere":      kernel.GetSPI{Proto: kernel.ESP},
+		"forward policy":   policy(func(q *kernel.Policy) { q.Direction = kernel.Forward }),
+		"policy direction": policy(func(q *kernel.Policy) { q.Direction = 0 }),
+		"policy action":    policy(func(q *kernel.Policy) { q.Action = 0 }),
+		"no template":      policy(func(q *kernel.Policy) { q.Templates = nil }),
+		"bundle":           policy(func(q *kernel.Policy) { q.Templates = append(q.Templates, q.Templates[0]) }),
+		"template AH":      policy(func(q *kernel.Policy) { q.Templates[0].Proto = kernel.AH }),
+		"template mode":    policy(func(q *kernel.Policy) { q.Templates[0].Mode = 0 }),
+		"end points":       policy(func(q *kernel.Policy) { q.Templates[0].Src = netip.Addr{} }),
+		"bypass template":  policy(func(q *kernel.Policy) { q.Action = kernel.Bypass }),
+		"policy exists":    policy(func(q *kernel.Policy) { q.Selector.Proto = 0 }),
+		"policy selector":  policy(func(q *kernel.Policy) { q.Selector.Src = netip.Prefix{} }),
+		"policy missing":   kernel.DeletePolicy{Selector: ways[0].w.selector(), Direction: kernel.In},
+		"nil":              nil,
+	} {
+		r := p.a.apply(p.now, kernel.Request{Op: op}, func(netip.Addr) int { return 1500 })
+		if r.Err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		t.Logf("%s: %v", name, r.Err)
+	}
+}
