@@ -59,6 +59,9 @@ func (sa *ikeSA) terminate(why string) {
 		return
 	}
 	sa.closing = true
+	// The window may be taken by a request that is never answered, whose
+	// retransmissions go on for long: the deletion does not wait for all of them.
+	sa.setTimer(timerGiveUp, deletingTime)
 	waiting := sa.x.queue
 	sa.x.queue = []task{&deleteTask{why: why}}
 	for _, t := range append(waiting, sa.postponed...) {

@@ -90,6 +90,25 @@ func TestInvalidSPIHint(t *testing.T) {
 	a.wantNothing()
 }
 
+// A deletion behind a request that is never answered does not wait for all its
+// retransmissions: neither a lifetime nor an operator's flush is put off by a
+// peer that is gone.
+func TestDeletionBehindUnansweredRequest(t *testing.T) {
+	w, a, _ := pair(t)
+	a.change(func(_ *Settings, r *Remote, _ *Child) {
+		r.DPDDelay = 30 * time.Second
+		r.Retry = Retransmission{First: 10 * time.Second, Tries: 10}
+	})
+	a.initiate()
+	w.settle()
+	w.filter = func(Send) []Send { return nil }
+	w.advance(40 * time.Second) // the check for life is under way
+	a.handle(Terminate{})
+	w.advance(deletingTime + time.Second)
+	a.wantReason(reasonIKEDeleted)
+	a.wantNothing()
+}
+
 // Hard limits, and SAs that somebody else deletes or flushes, end the child on
 // both sides.
 func TestKernelEventsEndChildren(t *testing.T) {
