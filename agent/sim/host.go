@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
 	"path"
@@ -56,7 +55,8 @@ type Host struct {
 	owners     map[kernel.SAID]kernel.Owner
 	installed  map[kernel.SAID]*installedSA
 	reserved   map[kernel.SAID]bool
-	homes      map[string]int // by remote: the shard that has its children
+	ever       map[uint32]inOut // SAs ever installed, by reqid
+	homes      map[string]int   // by remote: the shard that has its children
 
 	spinAt    time.Duration
 	spinCount int
@@ -77,11 +77,12 @@ func newHost(w *World, spec *HostSpec, index int) (*Host, error) {
 }
 
 func (h *Host) newKernel() {
-	h.kernel = fake.New(h.Name)
+	h.kernel = fake.New(fmt.Sprint(h.Name, h.life)) // SPIs differ from life to life
 	h.kernelRuns = true
 	h.owners = make(map[kernel.SAID]kernel.Owner)
 	h.installed = make(map[kernel.SAID]*installedSA)
 	h.reserved = make(map[kernel.SAID]bool)
+	h.ever = make(map[uint32]inOut)
 }
 
 // compile loads a configuration from memory, as agent does from disk.
@@ -238,12 +239,15 @@ func (h *Host) Foreign(op kernel.Op) error {
 }
 
 // shardFor is the shard that initiates to a remote: the one that has children
-// with it, or else one that depends on the name alone.
+// with it, or else the one for its first address.
 func (h *Host) shardFor(remote string) *shard {
 	if n, ok := h.homes[remote]; ok {
 		return h.shards[n]
 	}
-	f := fnv.New32a()
-	f.Write([]byte(remote))
-	return h.shards[int(f.Sum32()%uint32(len(h.shards)))]
+	for _, r := range h.compiled.IKEv2.Remotes {
+		if r.Name == remote && len(r.Peers) > 0 {
+			return h.shards[ikev2.ShardOfAddress(r.Peers[0].Addr(), len(h.shards))]
+		}
+	}
+	return h.shards[0]
 }

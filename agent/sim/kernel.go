@@ -55,6 +55,10 @@ func (h *Host) apply(r kernel.Request) kernel.Result {
 		key = keyOfSA(op.SA)
 	}
 	result := h.kernel.Apply(h.w.Now(), r)
+	if op, ok := r.Op.(kernel.DeleteSA); ok {
+		// A reservation that the kernel has given up itself is gone as well.
+		delete(h.reserved, op.ID)
+	}
 	if result.Err != nil {
 		h.w.note(line{host: h.Name, text: "kernel refuses: " + result.Err.Error()})
 		return result
@@ -68,7 +72,6 @@ func (h *Host) apply(r kernel.Request) kernel.Result {
 	case kernel.UpdateSA:
 		h.updated(op.SA, r.Owner)
 	case kernel.DeleteSA:
-		delete(h.reserved, op.ID)
 		delete(h.installed, op.ID)
 		delete(h.owners, op.ID)
 	case kernel.FlushSA:
@@ -85,23 +88,21 @@ func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
 	h.w.keyUsed(h, sa, key)
 	sa.EncrKey, sa.IntegKey = nil, nil
 	h.installed[sa.SAID] = &installedSA{sa: sa, key: key}
-	if sa.Direction != kernel.Out {
-		return
+	// Counted over the kernel's life, for an old SA of a pair may end before the other.
+	n := h.ever[sa.ReqID]
+	if sa.Direction == kernel.In {
+		n.in++
+	} else {
+		n.out++
 	}
-	var in, out int
-	for _, other := range h.installed {
-		switch {
-		case other.sa.ReqID != sa.ReqID:
-		case other.sa.Direction == kernel.In && other.sa.Src == sa.Dst:
-			in++
-		case other.sa.Direction == kernel.Out && other.sa.Dst == sa.Dst:
-			out++
-		}
-	}
-	if in < out {
+	h.ever[sa.ReqID] = n
+	if n.in < n.out {
 		h.w.violate(h.Name, InboundFirst, "%v was installed, and nothing to receive with", sa)
 	}
 }
+
+// inOut counts SAs of each direction.
+type inOut struct{ in, out int }
 
 // keyUse is one end of an SA.
 type keyUse struct {

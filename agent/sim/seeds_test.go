@@ -48,7 +48,7 @@ var kinds = []struct {
 	}},
 	{"three hosts", func(*rand.Rand) Scenario { return triangle() }},
 	{"reboot", func(r *rand.Rand) Scenario {
-		s := pair(terms{IKE: "dpd_delay 20 sec;"})
+		s := pair(terms{IKE: "dpd_delay 20 sec; interval_to_send 1 sec; max_retry_to_send 5;"})
 		name := []string{"tokyo", "osaka"}[r.IntN(2)]
 		at := 5*time.Second + time.Duration(r.Int64N(int64(30*time.Second)))
 		s.Steps = []Step{

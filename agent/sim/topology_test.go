@@ -72,7 +72,7 @@ func (s side) reverse() side {
 }
 
 // fast makes key exchanges cheap.
-const fast = "kmp_enc_alg { aes_gcm; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { curve25519; };"
+const fast = "kmp_enc_alg { aes_gcm; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { curve25519; }; kmp_sa_nego_time_limit 60 sec;"
 
 // terms is what can be varied about a pair of hosts.
 type terms struct {
@@ -105,7 +105,7 @@ func pair(t terms) Scenario {
 	}
 	other := s.reverse()
 	if t.NAT {
-		other.PeerAddr = ""
+		other.PeerAddr = "203.0.113.1"
 	}
 	scenario.Hosts = []HostSpec{site(s), site(other)}
 	scenario.Flows = []Flow{

@@ -17,6 +17,9 @@ type wire struct {
 	asked, answered map[exchangeKey]bool
 	// octets are those of protected messages, by sender.
 	octets map[exchangeKey][sha256.Size]byte
+	// farewells are INFORMATIONAL requests that were sent out of the window: the
+	// last word of a host that gives an IKE SA up.
+	farewells map[exchangeKey]bool
 }
 
 // exchangeKey names one message at one host: by the header's SPIi, which both
@@ -33,7 +36,7 @@ type exchangeKey struct {
 func newWire(w *World) *wire {
 	return &wire{
 		w: w, asked: make(map[exchangeKey]bool), answered: make(map[exchangeKey]bool),
-		octets: make(map[exchangeKey][sha256.Size]byte),
+		octets: make(map[exchangeKey][sha256.Size]byte), farewells: make(map[exchangeKey]bool),
 	}
 }
 
@@ -68,17 +71,31 @@ func (x *wire) sent(h *Host, data []byte) {
 	if !protected(m) {
 		return
 	}
-	if before := k; !k.response && k.id > 0 {
-		before.response, before.initiator, before.id = true, !k.initiator, k.id-1
-		if !x.answered[before] {
-			x.w.violate(h.Name, Window, "%v request %d was sent before the answer to %d came", m.Exchange, k.id, k.id-1)
-		}
+	if !k.response && k.id > 0 {
+		x.window(h, k, m)
 	}
 	sum := sha256.Sum256(data)
 	if old, again := x.octets[k]; again && old != sum {
 		x.w.violate(h.Name, SameOctets, "%v %s %d was sent again with other octets", m.Exchange, kind(m), m.MessageID)
 	}
 	x.octets[k] = sum
+}
+
+// window holds that a request waits for the answer to the one before. One that
+// does not is taken for a farewell, after which nothing may be asked any more.
+func (x *wire) window(h *Host, k exchangeKey, m message.Header) {
+	before, sa := k, k
+	before.response, before.initiator, before.id = true, !k.initiator, k.id-1
+	sa.id = 0
+	switch {
+	case x.farewells[sa]:
+		x.w.violate(h.Name, Window, "%v request %d was sent after the farewell", m.Exchange, k.id)
+	case x.answered[before]:
+	case m.Exchange == message.INFORMATIONAL:
+		x.farewells[sa] = true
+	default:
+		x.w.violate(h.Name, Window, "%v request %d was sent before the answer to %d came", m.Exchange, k.id, k.id-1)
+	}
 }
 
 // received notes a datagram that reaches a host, whatever the host makes of it.
@@ -102,7 +119,8 @@ func kind(m message.Header) string {
 	return "request"
 }
 
-// describe is a datagram in one line: exchange, kind, Message ID, flags, payloads.
+// describe is a datagram in one line: exchange, kind, Message ID, whether the
+// original initiator sent it, the end of SPIi, payloads.
 func (x *wire) describe(data []byte) string {
 	if bytes.Equal(data, keepalive) {
 		return "NAT keepalive"
@@ -115,7 +133,7 @@ func (x *wire) describe(data []byte) string {
 	if h.Flags&message.FlagInitiator != 0 {
 		side = "I"
 	}
-	text := fmt.Sprintf("%v %s %d [%s]", h.Exchange, kind(h), h.MessageID, side)
+	text := fmt.Sprintf("%v %s %d [%s %04x]", h.Exchange, kind(h), h.MessageID, side, uint16(h.SPIi))
 	m, err := message.Decode(data)
 	if err != nil {
 		return text + " malformed"
