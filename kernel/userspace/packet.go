@@ -43,6 +43,7 @@ var (
 	errNotIP      = errors.New("not an IP packet")
 	errTruncated  = errors.New("packet is shorter than its headers say")
 	errExtensions = errors.New("too many or misplaced IPv6 extension headers")
+	errMapped     = errors.New("an IPv4 address is written as IPv6")
 	errTiny       = errors.New("first fragment is too short to have ports")
 )
 
@@ -135,11 +136,14 @@ func (p *packet) parse6(b []byte) error {
 		hops:         b[7],
 		dontFragment: true,
 	}
+	src, dst := netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	if src.Is4In6() || dst.Is4In6() { // RFC 4291 §2.5.5.2: of nodes, not of packets
+		return errMapped
+	}
 	proto, err := p.walkExtensions(b[6])
 	if err != nil {
 		return err
 	}
-	src, dst := netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 	return p.selector(src, dst, 128, proto)
 }
 

@@ -80,6 +80,7 @@ func TestParse(t *testing.T) {
 		{name: "UDP cut", octets: ipPacket("fd01::1", "fd01::2", 17, []byte{17, 0}), err: errTruncated},
 		{name: "ICMP cut", octets: ipPacket("192.0.2.1", "192.0.2.2", 1, []byte{8}), err: errTruncated},
 		{name: "mobility cut", octets: ipPacket("fd01::1", "fd01::2", 135, []byte{8}), err: errTruncated},
+		{name: "mapped", octets: ipPacket("fd01::1", "::ffff:192.0.2.1", 17, udp(5, 6, "x")), err: errMapped},
 		{name: "nothing", err: errNotIP},
 		{name: "version 5", octets: []byte{0x55, 0}, err: errNotIP},
 		{name: "short IPv4", octets: make([]byte, 19), err: errNotIP},
