@@ -286,6 +286,28 @@ func TestNarrowingKeepsThePacket(t *testing.T) {
 	}
 }
 
+// A packet outside of what the peer narrows to makes no second child like the
+// first: the peer is told to forget it, and whoever asked that it was in vain.
+func TestNarrowingWithoutThePacket(t *testing.T) {
+	w, a, b := pair(t)
+	b.change(func(_ *Settings, _ *Remote, c *Child) {
+		c.Outbound = []kernel.Selector{selector("10.0.2.0/24", "10.0.1.0/25")}
+	})
+	a.initiate()
+	w.settle()
+	w.wantUp(a, b, 1, 1)
+	packet := selector("10.0.1.200/32", "10.0.2.70/32")
+	for range 3 {
+		a.handle(Initiate{Remote: "tokyo", Child: "kyoto_out", Packet: &packet})
+		w.settle()
+	}
+	w.wantUp(a, b, 1, 1)
+	a.wantReason(reasonTSUnacceptable)
+	if len(a.failures) != 3 {
+		t.Errorf("%d failures reported, want 3", len(a.failures))
+	}
+}
+
 // Further children use the IKE SA that stands, from both ends, with and
 // without perfect forward secrecy.
 func TestFurtherChildren(t *testing.T) {

@@ -147,7 +147,38 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 			tsList(local), tsList(remote), tsList(n.sent.local), tsList(n.sent.remote))
 	}
 	c.traffic = trafficSet{dropCovered(local), dropCovered(remote)}
+	if other := n.useless(sa); other != nil {
+		return reasonTSUnacceptable, fmt.Errorf("traffic selectors: peer narrows to %s to %s, without the packet that asked (%v); child %v carries the rest already",
+			tsList(local), tsList(remote), *n.want.packet, other.spiIn)
+	}
 	return "", nil
+}
+
+// useless finds the child that carries already all that the answer grants, when
+// the packet that asked is not part of that. Without this each such packet would
+// make one more child: the responder narrows them all alike (RFC 7296 §2.9).
+func (n *negotiation) useless(sa *ikeSA) *childSA {
+	if n.want.packet == nil || n.replace != nil {
+		return nil
+	}
+	c := n.child
+	l, r := selectorTS(*n.want.packet)
+	if (trafficSet{[]message.TrafficSelector{l}, []message.TrafficSelector{r}}).within(c.traffic) {
+		return nil
+	}
+	for _, same := range sa.e.byRemote[sa.remote.Name] {
+		for _, other := range same.children {
+			if other != c && other.conf == c.conf && other.state == childUp && c.traffic.within(other.traffic) {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// within says that all of s is part of outer.
+func (s trafficSet) within(outer trafficSet) bool {
+	return coversAll(outer.local, s.local) && coversAll(outer.remote, s.remote)
 }
 
 // refused deals with an error for the child in an answer; the IKE SA stays
