@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	t "racoon2/ikev2/transform"
 )
@@ -216,7 +217,7 @@ func namesOf(names []string) value {
 }
 
 func (r *resolver) unknownAlgorithm(e *entry, it Item, s string, names []string) {
-	hint := "known are: " + fmt.Sprint(names)
+	hint := "known are: " + strings.Join(names, " ")
 	if near := nearest(s, names); near != "" {
 		hint = "did you mean " + near + "?"
 	}
@@ -325,7 +326,7 @@ func (r *resolver) keyBits(e *entry, items []Item, a Algorithm, row encryptionNa
 		r.wants(e, items[len(items)-1], "%s has no key length to choose", a.Name)
 		return nil, false
 	}
-	hint := fmt.Sprintf("%s has keys of %s bits", a.Name, fmt.Sprint(row.bits))
+	hint := fmt.Sprintf("%s has keys of %s bits", a.Name, strings.Trim(fmt.Sprint(row.bits), "[]"))
 	if slices.Contains(row.bits, uint16(a.KeyBits*8)) {
 		hint = fmt.Sprintf("lengths are in bits: write %s,%d", a.Name, a.KeyBits*8)
 	}

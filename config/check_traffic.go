@@ -21,7 +21,11 @@ func (r *resolver) checkSelector(s *Selector, v view) {
 func (r *resolver) checkTraffic(s *Selector, name string, a Address) {
 	switch {
 	case a.Kind == AddressFQDN:
-		r.errorf("host-name", at(a.Pos, a.Name), "write the address",
+		hint := nearMacro(a.Name)
+		if hint == "" {
+			hint = "write the address"
+		}
+		r.errorf("host-name", at(a.Pos, a.Name), hint,
 			"%s of selector %s is a host name: names are not resolved yet", name, clip(s.Name))
 	case a.Kind == AddressInet && a.HasPrefix && a.Prefix.Addr() != a.Addr.WithZone(""):
 		r.advise("host-bits", at(a.Pos, a.Addr.String()), "write "+a.Prefix.String(),
@@ -78,7 +82,7 @@ func (r *resolver) checkEndPoints(p *Policy, v view) {
 	if p.Remote != nil && p.Remote.IKEv2 != nil {
 		r.remoteEndPoint(p)
 	}
-	if p.PeersSAIPAddr == nil && !p.Disabled && p.Remote != nil && v.lacks("peers_sa_ipaddr") {
+	if p.PeersSAIPAddr == nil && !p.Disabled && p.Remote != nil && !r.peerless[p.Remote] && v.lacks("peers_sa_ipaddr") {
 		r.errorf("no-end-point", at(p.Pos, "policy"), "add: peers_sa_ipaddr ADDRESS;, or peers_ipaddr in the remote",
 			"the tunnel of policy %s has no end: there is no peers_sa_ipaddr, and remote %s has no peers_ipaddr that could be it",
 			clip(p.Name), clip(p.RemoteIndex))
@@ -141,7 +145,7 @@ func trafficKey(s *Selector, reversed bool) string {
 func (r *resolver) linkReverses() {
 	byKey := map[Direction]map[string]*Selector{Inbound: {}, Outbound: {}}
 	for _, s := range r.config.Selectors {
-		if s.Direction == 0 {
+		if s.Direction == 0 || len(s.Src) == 0 || len(s.Dst) == 0 {
 			continue
 		}
 		key := trafficKey(s, false)

@@ -51,7 +51,7 @@ type Finding struct {
 	Text      string   // what is wrong, one sentence without a full stop
 	Offending string   // the text to blame, as written; may be ""
 	Hint      string   // what to write instead; may be ""
-	Source    string   // the whole line, for the caret; may be ""
+	Source    string   // the whole line, for the caret; "" where it is not known or too long
 }
 
 // String prints the first line of the text form.

@@ -96,7 +96,11 @@ func newSource(name string, data []byte) *source {
 	return s
 }
 
-// line returns the text of line n, which counts from 1, without its end.
+// maxShownLine is the longest line, in octets, that a finding shows.
+const maxShownLine = 500
+
+// line returns the text of line n, which counts from 1, without its end; a line
+// that nobody would read is "".
 func (s *source) line(n int) string {
 	if n < 1 || n > len(s.ends) {
 		return ""
@@ -104,6 +108,9 @@ func (s *source) line(n int) string {
 	start := 0
 	if n > 1 {
 		start = s.ends[n-2] + 1
+	}
+	if s.ends[n-1]-start > maxShownLine {
+		return ""
 	}
 	return string(bytes.TrimSuffix(s.data[start:s.ends[n-1]], []byte("\r")))
 }

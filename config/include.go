@@ -27,6 +27,8 @@ type gatherer struct {
 	size     int          // octets read
 	tokens   int          // budget of the parser
 	full     bool         // a bound was reached and reported
+
+	including string // the name in the include that is being read, as written
 }
 
 func newGatherer(opts Options, report *reporter) *gatherer {
@@ -65,7 +67,7 @@ func (g *gatherer) open(name string, from Pos) *source {
 		return nil
 	}
 	fail := func(code, text, hint string) *source {
-		f := Finding{Code: code, Severity: Error, Pos: from, Text: text, Hint: hint}
+		f := Finding{Code: code, Severity: Error, Pos: from, Text: text, Hint: hint, Offending: g.including}
 		if !from.IsValid() {
 			f.Pos = Pos{File: name}
 		}
@@ -141,6 +143,7 @@ func (g *gatherer) include(st *Statement, stack []string) {
 			fail(pos, "include-loop", fmt.Sprintf("%s includes itself", clip(name)), "remove the include, or narrow its pattern")
 			continue
 		}
+		g.including = args[0].Source()
 		g.file(name, pos, stack)
 	}
 }

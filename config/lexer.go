@@ -52,10 +52,35 @@ func (l *lexer) next() token {
 			return l.single(tokenComma)
 		case isBare(c):
 			return l.word()
+		case c == '$' && bytes.ContainsAny(l.peek(), "{["):
+			return l.unquoted()
 		default:
 			l.illegal()
 		}
 	}
+}
+
+// peek returns the octet behind the next one, or nothing.
+func (l *lexer) peek() []byte {
+	return l.src.data[min(l.off+1, len(l.src.data)):min(l.off+2, len(l.src.data))]
+}
+
+// unquoted reads ${NAME} or $[NAME] without the quotes that it needs, so that
+// its brace is not taken for a block's.
+func (l *lexer) unquoted() token {
+	t := token{kind: tokenString, pos: l.pos()}
+	line := l.src.data[l.off:]
+	if n := bytes.IndexAny(line, " \t\r\n;\""); n >= 0 {
+		line = line[:n]
+	}
+	l.off += len(line)
+	t.text = string(line)
+	t.end = l.pos()
+	l.report.add(Finding{
+		Code: "unquoted-substitution", Severity: Error, Pos: t.pos, Offending: t.text,
+		Text: "a substitution needs quotes around it", Hint: `write: "` + clip(t.text) + `"`,
+	})
+	return t
 }
 
 func (l *lexer) skipBlank() {
@@ -180,9 +205,12 @@ func (l *lexer) illegal() {
 	if !utf8.ValidString(text) {
 		shown = fmt.Sprintf("%q", clip(text))
 	}
+	hint := `put the whole value in quotes: "…"`
+	if text == "=" {
+		hint = "a value follows its directive with nothing but a space between"
+	}
 	l.report.add(Finding{
 		Code: "illegal-character", Severity: Error, Pos: pos, Offending: text,
-		Text: fmt.Sprintf("%s cannot stand outside quotes", clip(shown)),
-		Hint: `put the whole value in quotes: "…"`,
+		Text: fmt.Sprintf("%s cannot stand outside quotes", clip(shown)), Hint: hint,
 	})
 }

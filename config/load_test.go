@@ -34,15 +34,6 @@ func report(fs Findings) string {
 	return b.String()
 }
 
-// codes are the codes of the findings, errors and warnings with their line.
-func codes(fs Findings) string {
-	var out []string
-	for _, f := range fs {
-		out = append(out, f.Severity.String()[:1]+" "+f.Pos.String()+" "+f.Code)
-	}
-	return strings.Join(out, "\n")
-}
-
 const minimal = `
 remote peer {
 	ikev2 {

@@ -25,6 +25,7 @@ type parser struct {
 	report  *reporter
 	budget  *int // tokens that may still be read
 	tok     token
+	behind  Pos       // the end of the token before tok
 	pending []Comment // read, and not yet given to a statement
 }
 
@@ -58,6 +59,9 @@ func (p *parser) advance() {
 			return
 		}
 		*p.budget--
+		if p.tok.kind != tokenComment {
+			p.behind = p.tok.end
+		}
 		p.tok = p.lex.next()
 		if p.tok.kind != tokenComment {
 			return
@@ -101,6 +105,7 @@ func (p *parser) statement(depth int) *Statement {
 			p.finish(st)
 			return st
 		case tokenOpen:
+			st.Comments = append(st.Comments, p.takeComments()...)
 			item := Item{Kind: ItemBlock, Pos: p.tok.pos, Text: "{"}
 			item.Block = p.block(depth + 1)
 			st.Items = append(st.Items, item)
@@ -146,7 +151,7 @@ func (p *parser) finish(st *Statement) {
 // missing ends a statement that has no semicolon.
 func (p *parser) missing(st *Statement) {
 	last := st.Items[len(st.Items)-1]
-	st.End = last.end()
+	st.End = p.behind
 	what := last.Source()
 	if last.Kind == ItemBlock {
 		what = "}"

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // resolver turns statements into the model.
@@ -25,6 +26,7 @@ type resolver struct {
 
 	proposals map[proposalKey]*ikeProposals // remotes that share their lists share the result
 	used      map[any]bool                  // sections that something refers to
+	peerless  map[*Remote]bool              // remotes whose peers_ipaddr was given and not understood
 	depth     int                           // sections inside sections
 }
 
@@ -36,6 +38,7 @@ func newResolver(g *gatherer) *resolver {
 		defaults:  map[place]*section{},
 		proposals: map[proposalKey]*ikeProposals{},
 		used:      map[any]bool{},
+		peerless:  map[*Remote]bool{},
 	}
 	r.config.index = index{
 		remotes: map[string]*Remote{}, selectors: map[string]*Selector{}, policies: map[string]*Policy{},
@@ -103,7 +106,7 @@ func (r *resolver) unknownSection(st *Statement) {
 	words := keys(sections)
 	words = append(words, "include", "setval")
 	name := st.Name()
-	hint := "known are: " + fmt.Sprint(words)
+	hint := "known are: " + strings.Join(words, " ")
 	if near := nearest(name, words); near != "" {
 		hint = "did you mean " + near + "?"
 	} else if places := placesOf(name); places != "" {
@@ -260,10 +263,12 @@ func (r *resolver) build() {
 		r.buildSelector(r.config.index.selectors[s.name], view{own: s})
 	}
 	r.linkReverses()
-	r.checkReverses()
 	r.checkSamePeers()
 	r.checkInterface()
-	r.checkUnused()
+	if !r.report.list.HasErrors() { // these would only echo errors elsewhere
+		r.checkReverses()
+		r.checkUnused()
+	}
 }
 
 // refer finds the section that a directive names and reports a dangling name.

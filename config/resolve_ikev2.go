@@ -27,6 +27,7 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 	for _, c := range get[[]choice](v, "request", nil) {
 		k.Request = append(k.Request, ConfigAttribute(c.value))
 	}
+	r.peerless[remote] = k.PeersIPAddr == nil && !v.lacks("peers_ipaddr")
 	k.Provide = r.provide(v)
 	k.RADIUS = r.radius(v)
 	r.checkIdentities(remote, v, k)

@@ -239,6 +239,9 @@ func (r *resolver) selectorProtocol(s *Selector, v view) {
 			r.errorf("port-without-protocol", at(a.Pos, a.String()), "write the type and code behind upper_layer_protocol",
 				"the protocol of selector %s has no ports", clip(s.Name))
 		case 0:
+			if v.get("upper_layer_protocol") == nil && !v.lacks("upper_layer_protocol") {
+				continue
+			}
 			r.errorf("port-without-protocol", at(a.Pos, a.String()), `add: upper_layer_protocol "tcp";`,
 				"a port needs a protocol that has ports (RFC 4301 §4.4.1.1)")
 		default:

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzLoad loads two files, of which the first may include the second. Whatever
+// they hold there is no panic, and a model without errors is whole.
+func FuzzLoad(f *testing.F) {
+	var names []string
+	for _, pattern := range []string{"../testdata/racoon2/*.conf", "testdata/broken/*.conf"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	vals, err := os.ReadFile("../testdata/racoon2/vals.conf")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add("include \"b.conf\";\n"+string(data), string(vals))
+	}
+	def, err := os.ReadFile("../testdata/racoon2/default.conf")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(minimal, "")
+	f.Add(everything, string(def))
+	f.Add(`include "*.conf"; include "~/x"; include "${A}";`, `setval { A "${A}"; B "$[HOME]"; };`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		c, fs := Load("a.conf", Options{
+			FS:        Files{"a.conf": a, "b.conf": b},
+			LookupEnv: func(name string) (string, bool) { return "/home", name == "HOME" },
+		})
+		if len(fs) > maxFindings+1 {
+			t.Fatalf("%d findings", len(fs))
+		}
+		if err := fs.WriteText(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if err := fs.WriteJSON(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if !fs.HasErrors() {
+			checkWhole(t, c)
+		}
+	})
+}
+
+// checkWhole holds a model without errors to what its users rely on.
+func checkWhole(t *testing.T, c *Config) {
+	t.Helper()
+	for _, r := range c.Remotes {
+		if r.Disabled != (len(r.AcceptableKMP) == 0) || r.Disabled && r.Reason == "" {
+			t.Errorf("remote %q: disabled %v, accepts %v, reason %q", r.Name, r.Disabled, r.AcceptableKMP, r.Reason)
+		}
+		if r.Disabled {
+			continue
+		}
+		k := r.IKEv2
+		if k == nil || len(k.MyID) == 0 || k.PreSharedKey == "" || len(k.Proposals) == 0 ||
+			k.NonceSize < 16 || k.NonceSize > 256 || k.MaxRetryToSend < 1 || k.TimesPerSend < 1 || k.IntervalToSend <= 0 {
+			t.Errorf("remote %q is not whole: %+v", r.Name, k)
+			continue
+		}
+		for _, p := range k.Proposals {
+			if len(p.Encr) == 0 || len(p.PRF) == 0 || len(p.KE) == 0 {
+				t.Errorf("remote %q: proposal %+v", r.Name, p)
+			}
+		}
+	}
+	for _, p := range c.Policies {
+		if p.Disabled && p.Reason == "" || p.Action == 0 || p.Mode == 0 || p.Level == 0 {
+			t.Errorf("policy %q: %+v", p.Name, p)
+		}
+		if p.Disabled || p.Action != ActionAutoIPsec {
+			continue
+		}
+		if p.Remote == nil || p.Remote.Disabled || len(p.IPsecs) == 0 || p.Mode == ModeTunnel && p.PeersSAIPAddr == nil {
+			t.Errorf("policy %q is not whole: %+v", p.Name, p)
+		}
+		for _, i := range p.IPsecs {
+			for _, sa := range i.SAs {
+				if !i.Disabled && (sa.Disabled || len(sa.Proposals) == 0) {
+					t.Errorf("policy %q: ipsec %q: sa %+v", p.Name, i.Name, sa)
+				}
+			}
+		}
+	}
+	for _, s := range c.Selectors {
+		if s.Policy == nil || s.Direction == 0 || len(s.Src) == 0 || len(s.Dst) == 0 || s.Disabled != s.Policy.Disabled {
+			t.Errorf("selector %q is not whole: %+v", s.Name, s)
+		}
+		if s.Reverse != nil && s.Reverse.Direction == s.Direction {
+			t.Errorf("selector %q and its reverse go the same way", s.Name)
+		}
+		for _, a := range append(s.Src, s.Dst...) {
+			if a.Kind != AddressInet && a.Kind != AddressMacro {
+				t.Errorf("selector %q: address %+v", s.Name, a)
+			}
+		}
+	}
+}
+
+// TestFuzzSeedsReach keeps the seeds broad: they must meet most findings.
+func TestFuzzSeedsReach(t *testing.T) {
+	names, err := filepath.Glob("testdata/broken/*.conf")
+	if err != nil || len(names) < 20 {
+		t.Fatalf("%d broken files: %v", len(names), err)
+	}
+	seen := map[string]bool{}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, fs := one(t, string(data))
+		for _, f := range fs {
+			seen[f.Code] = true
+		}
+	}
+	if len(seen) < 30 {
+		t.Errorf("the broken files meet %d kinds of findings: %s", len(seen), strings.Join(keys(seen), " "))
+	}
+}
