@@ -34,8 +34,8 @@ func backend() string {
 	return "userspace"
 }
 
-// binary builds racoon2 once for all tests of the package.
-var binary = sync.OnceValues(func() (string, error) {
+// program builds racoon2 once for all tests of the package.
+var program = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(envBinary); path != "" {
 		return path, nil
 	}
@@ -54,7 +54,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil && os.Getenv(envBinary) == "" {
+	if path, err := program(); err == nil && os.Getenv(envBinary) == "" {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
@@ -73,6 +73,8 @@ type racoon2 struct {
 	in     *netlab.NS
 	dir    string
 	config string
+	conf   peerConfig
+	level  string // of the log
 	cmd    *netlab.Cmd
 	ended  chan error
 }
@@ -87,7 +89,7 @@ type peerConfig struct {
 	Secret           string
 	IKE              string // further lines of the ikev2 block
 	ESP              string // lines of an sa section; "" takes the defaults
-	Remote           string // further lines of the remote section
+	AnyPeer          bool   // requests from any address are looked at
 }
 
 func (c peerConfig) render(psk string) string {
@@ -95,6 +97,10 @@ func (c peerConfig) render(psk string) string {
 	proto := ""
 	if c.Proto != "" {
 		proto = "upper_layer_protocol " + c.Proto + ";"
+	}
+	peers := c.PeerAddr
+	if c.AnyPeer {
+		peers = "{ " + c.PeerAddr + "; IP_ANY; }"
 	}
 	fmt.Fprintf(&b, `remote peer {
 	acceptable_kmp { ikev2; };
@@ -124,7 +130,7 @@ policy protect {
 	action auto_ipsec;
 	remote_index peer;
 	ipsec_mode %s;
-`, c.MyID, c.PeerID, c.PeerAddr, psk, c.IKE, c.MyNet, c.PeerNet, proto, c.PeerNet, c.MyNet, proto, c.Mode)
+`, c.MyID, c.PeerID, peers, psk, c.IKE, c.MyNet, c.PeerNet, proto, c.PeerNet, c.MyNet, proto, c.Mode)
 	if c.Mode == "tunnel" {
 		fmt.Fprintf(&b, "\tmy_sa_ipaddr %s;\n\tpeers_sa_ipaddr %s;\n", c.MyAddr, c.PeerAddr)
 	}
@@ -141,11 +147,17 @@ policy protect {
 // newRacoon2 writes the configuration and its key; start runs it.
 func newRacoon2(t *testing.T, in *netlab.NS, conf peerConfig) *racoon2 {
 	t.Helper()
-	r := &racoon2{t: t, in: in, dir: t.TempDir()}
+	r := &racoon2{t: t, in: in, dir: t.TempDir(), conf: conf, level: "debug"}
 	r.config = filepath.Join(r.dir, "racoon2.conf")
-	r.write("peer.psk", conf.Secret)
-	r.write("racoon2.conf", conf.render(filepath.Join(r.dir, "peer.psk")))
+	r.configure()
 	return r
+}
+
+// configure writes the configuration as conf has it now.
+func (r *racoon2) configure() {
+	r.t.Helper()
+	r.write("peer.psk", r.conf.Secret)
+	r.write("racoon2.conf", r.conf.render(filepath.Join(r.dir, "peer.psk")))
 }
 
 func (r *racoon2) write(name, text string) {
@@ -158,12 +170,12 @@ func (r *racoon2) write(name, text string) {
 // start runs the agent and waits until it answers.
 func (r *racoon2) start() {
 	r.t.Helper()
-	path, err := binary()
+	path, err := program()
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.cmd = r.in.Command(context.Background(), path, "run", "-c", r.config,
-		"--run-dir", filepath.Join(r.dir, "run"), "--log-level", "debug", "--kernel", backend())
+		"--run-dir", filepath.Join(r.dir, "run"), "--log-level", r.level, "--kernel", backend())
 	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		r.t.Fatal(err)
@@ -217,7 +229,7 @@ func (r *racoon2) log() string {
 
 // ctl runs a client command and returns its standard output.
 func (r *racoon2) ctl(args ...string) (string, error) {
-	path, err := binary()
+	path, err := program()
 	if err != nil {
 		return "", err
 	}

@@ -23,7 +23,7 @@ func TestVM(t *testing.T) {
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
 		t.Skipf("needs QEMU (qemu-system-x86): %v", err)
 	}
-	path, err := binary()
+	path, err := program()
 	must(t, err)
 	tests := filepath.Join(t.TempDir(), "integration.test")
 	build := exec.Command("go", "test", "-c", "-o", tests, ".")
