@@ -126,12 +126,12 @@ func rulePorts(p kernel.PortRange) route.Ports {
 // addRoutes adds the route of a destination to the device, and its twin that
 // blocks. Where several policies have the same destination, the strongest one
 // that has an address for it gives the source.
-func (h *linuxHost) addRoutes(want *captured, s kernel.Selector, peer netip.Addr, addresses []route.Address) {
+func (h *linuxHost) addRoutes(want *captured, s kernel.Selector, to netip.Addr, addresses []route.Address) {
 	dst := s.Dst
 	r, known := want.routes[routeKey{dst: dst}]
 	if !known {
-		mtu := h.pathMTU(peer) - overhead4
-		if peer.Is6() {
+		mtu := h.known(to).mtu - overhead4
+		if to.Is6() {
 			mtu += overhead4 - overhead6
 		}
 		if dst.Addr().Is6() {
@@ -143,7 +143,7 @@ func (h *linuxHost) addRoutes(want *captured, s kernel.Selector, peer netip.Addr
 		}
 	}
 	if !r.Source.IsValid() {
-		r.Source = h.sourceFor(s.Src, peer, addresses)
+		r.Source = sourceFor(s.Src, h.known(to).source, addresses)
 	}
 	want.routes[routeKey{dst: dst}] = r
 	want.routes[routeKey{dst: dst, block: true}] = route.Route{
@@ -152,16 +152,15 @@ func (h *linuxHost) addRoutes(want *captured, s kernel.Selector, peer netip.Addr
 }
 
 // sourceFor picks the address of this host inside a policy's source prefix:
-// the one that the host would use towards the peer, or the first.
-func (h *linuxHost) sourceFor(src netip.Prefix, peer netip.Addr, addresses []route.Address) netip.Addr {
+// the one that the host would use anyway, or the first.
+func sourceFor(src netip.Prefix, usual netip.Addr, addresses []route.Address) netip.Addr {
 	var first netip.Addr
-	usual, err := h.route.Lookup(peer, Mark)
 	for _, a := range addresses {
 		own := a.Prefix.Addr()
 		if !a.Usable || !src.Contains(own) || own.IsLoopback() || own.IsLinkLocalUnicast() {
 			continue
 		}
-		if err == nil && own == usual.Source {
+		if own == usual {
 			return own
 		}
 		if !first.IsValid() {

@@ -63,30 +63,21 @@ func (g *guard) isOwn(name string) bool {
 	return ok && slices.Contains([]string{chainInput, chainForward, chainOutput, chainPreRouting}, base)
 }
 
-// set makes the guard what the policies want, in one transaction.
-func (g *guard) set(policies []kernel.Policy, strict bool) error {
-	if g.conn == nil {
-		return nil
-	}
+// baseChains are the guard's chains, and where they are.
+var baseChains = [...]nft.Chain{
+	{Name: chainInput, Hook: nft.Input, Priority: nft.PriorityFilter},
+	{Name: chainForward, Hook: nft.Forward, Priority: nft.PriorityFilter},
+	{Name: chainOutput, Hook: nft.PostRouting, Priority: nft.PriorityFilter},
+	{Name: chainPreRouting, Hook: nft.PreRouting, Priority: nft.PriorityMangle},
+}
+
+// build makes the chains, empty.
+func (g *guard) build() error {
 	var b nft.Batch
 	b.AddTable(guardTable)
-	chains := []nft.Chain{
-		{Name: chainInput, Hook: nft.Input, Priority: nft.PriorityFilter},
-		{Name: chainForward, Hook: nft.Forward, Priority: nft.PriorityFilter},
-		{Name: chainOutput, Hook: nft.PostRouting, Priority: nft.PriorityFilter},
-		{Name: chainPreRouting, Hook: nft.PreRouting, Priority: nft.PriorityMangle},
-	}
-	for _, c := range chains {
+	for _, c := range baseChains {
 		c.Table, c.Name = guardTable, c.Name+g.suffix
 		b.AddChain(c)
-		b.FlushChain(guardTable, c.Name)
-	}
-	if strict {
-		g.addMarks(&b)
-	}
-	g.addExceptions(&b)
-	for _, p := range policies {
-		g.addPolicy(&b, p)
 	}
 	if err := g.conn.Commit(&b); err != nil {
 		return fmt.Errorf("guard: %w", err)
@@ -95,13 +86,113 @@ func (g *guard) set(policies []kernel.Policy, strict bool) error {
 	return nil
 }
 
+// set makes the guard what the policies want.
+func (g *guard) set(policies []kernel.Policy, strict bool) error {
+	if g.conn == nil {
+		return nil
+	}
+	if !g.built {
+		if err := g.build(); err != nil {
+			return err
+		}
+	}
+	want := guardRules{}
+	if strict {
+		want.addMarks(g.ports)
+	}
+	want.addExceptions(g.device, g.ports)
+	for _, p := range policies {
+		want.addPolicy(p)
+	}
+	for _, c := range baseChains {
+		if err := g.update(c.Name+g.suffix, want[c.Name]); err != nil {
+			return fmt.Errorf("guard: %w", err)
+		}
+	}
+	return nil
+}
+
+// batchLimit bounds a transaction, so that it fits a netlink socket's buffer.
+const batchLimit = 64
+
+// update brings a chain to the wanted rules by adding and deleting single ones.
+// Additions come first, the strongest first, so that a large change passes no
+// moment in which something is open that both the old and the new rules block.
+func (g *guard) update(chain string, want []guardRule) error {
+	have, err := g.conn.Rules(guardTable, chain)
+	if err != nil {
+		return err
+	}
+	kept, stale := keep(have, want)
+	var b nft.Batch
+	flush := func(limit int) error {
+		if b.Len() < limit {
+			return nil
+		}
+		err := g.conn.Commit(&b)
+		b = nft.Batch{}
+		return err
+	}
+	for _, w := range want {
+		if len(kept) > 0 && kept[0].Tag == w.tag {
+			kept = kept[1:]
+			continue
+		}
+		rule := nft.Rule{Table: guardTable, Chain: chain, Tag: w.tag, Comment: w.comment, Exprs: w.exprs}
+		if len(kept) > 0 {
+			rule.Before = kept[0].Handle
+		}
+		b.AddRule(rule)
+		if err := flush(batchLimit); err != nil {
+			return err
+		}
+	}
+	for _, r := range stale {
+		b.DeleteRule(guardTable, chain, r.Handle)
+		if err := flush(batchLimit); err != nil {
+			return err
+		}
+	}
+	return flush(1)
+}
+
+// keep divides a chain's rules into those that stay, in the order of the wanted
+// ones, and the others.
+func keep(have []nft.Listed, want []guardRule) (kept, stale []nft.Listed) {
+	at := make(map[string]int, len(want))
+	for i, w := range want {
+		at[w.tag] = i
+	}
+	last := -1
+	for _, r := range have {
+		if i, wanted := at[r.Tag]; wanted && i > last {
+			kept, last = append(kept, r), i
+		} else {
+			stale = append(stale, r)
+		}
+	}
+	return kept, stale
+}
+
+// guardRule is a rule; its tag says all that tells it from others.
+type guardRule struct {
+	tag, comment string
+	exprs        []nft.Expr
+}
+
+// guardRules are the rules of each chain, in their order.
+type guardRules map[string][]guardRule
+
+func (g guardRules) add(chain, tag, comment string, exprs ...nft.Expr) {
+	g[chain] = append(g[chain], guardRule{tag, comment, exprs})
+}
+
 // addMarks marks arriving IKE and ESP, so that a strict reverse-path filter
 // looks up the way back as it is for the agent's packets, and not by the device.
-func (g *guard) addMarks(b *nft.Batch) {
-	chain := chainPreRouting + g.suffix
-	b.AddRule(guardTable, chain, "", nft.Proto(protoESP), nft.SetMark(Mark))
-	for _, port := range g.ports {
-		b.AddRule(guardTable, chain, "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.SetMark(Mark))
+func (g guardRules) addMarks(ports []uint16) {
+	g.add(chainPreRouting, "esp", "", nft.Proto(protoESP), nft.SetMark(Mark))
+	for _, port := range ports {
+		g.add(chainPreRouting, fmt.Sprint("udp ", port), "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.SetMark(Mark))
 	}
 }
 
@@ -110,42 +201,43 @@ func (g *guard) addMarks(b *nft.Batch) {
 var controlTypes = [...][2]uint8{{130, 137}, {143, 143}}
 
 // addExceptions lets pass what no policy is asked about.
-func (g *guard) addExceptions(b *nft.Batch) {
-	input, forward, output := chainInput+g.suffix, chainForward+g.suffix, chainOutput+g.suffix
-	for _, name := range []string{"lo", g.device} {
-		b.AddRule(guardTable, input, "", nft.InInterface(name), nft.Accept())
-		b.AddRule(guardTable, forward, "", nft.InInterface(name), nft.Accept())
-		b.AddRule(guardTable, output, "", nft.OutInterface(name), nft.Accept())
+func (g guardRules) addExceptions(device string, ports []uint16) {
+	for _, name := range []string{"lo", device} {
+		g.add(chainInput, "interface "+name, "", nft.InInterface(name), nft.Accept())
+		g.add(chainForward, "interface "+name, "", nft.InInterface(name), nft.Accept())
+		g.add(chainOutput, "interface "+name, "", nft.OutInterface(name), nft.Accept())
 	}
-	b.AddRule(guardTable, output, "the agent's own packets", nft.Mark(Mark), nft.Accept())
-	b.AddRule(guardTable, input, "", nft.Proto(protoESP), nft.Accept())
-	for _, port := range g.ports {
-		b.AddRule(guardTable, input, "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.Accept())
+	g.add(chainOutput, "mark", "the agent's own packets", nft.Mark(Mark), nft.Accept())
+	g.add(chainInput, "esp", "", nft.Proto(protoESP), nft.Accept())
+	for _, port := range ports {
+		g.add(chainInput, fmt.Sprint("udp ", port), "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.Accept())
 	}
 	for _, types := range controlTypes {
-		for _, chain := range []string{input, output} {
-			b.AddRule(guardTable, chain, "", nft.Proto(protoICMPv6), nft.ICMPType(types[0], types[1]), nft.Accept())
+		for _, chain := range []string{chainInput, chainOutput} {
+			g.add(chain, fmt.Sprint("control ", types[0]), "", nft.Proto(protoICMPv6), nft.ICMPType(types[0], types[1]), nft.Accept())
 		}
 	}
 }
 
-// addPolicy adds a policy's rule; policies come in the order of their strength,
+// addPolicy adds a policy's rules; policies come in the order of their strength,
 // so the rules decide as the SPD does.
-func (g *guard) addPolicy(b *nft.Batch, p kernel.Policy) {
-	chains := []string{chainOutput + g.suffix}
+func (g guardRules) addPolicy(p kernel.Policy) {
+	chains := []string{chainOutput}
 	if p.Direction == kernel.In {
-		chains = []string{chainInput + g.suffix, chainForward + g.suffix}
+		chains = []string{chainInput, chainForward}
 	}
 	pass := p.Action == kernel.Bypass || p.Action == kernel.Protect && p.Templates[0].Level == kernel.Use
+	// A policy's number and selector never change apart.
+	tag := fmt.Sprintf("policy %d pass %v", p.ID, pass)
 	match := matchSelector(p.Selector)
 	for _, chain := range chains {
 		if pass {
-			b.AddRule(guardTable, chain, "", match, nft.Accept())
+			g.add(chain, tag, "", match, nft.Accept())
 			continue
 		}
-		b.AddRule(guardTable, chain, p.Selector.String(), match, nft.Counter(), nft.Drop())
+		g.add(chain, tag, p.Selector.String(), match, nft.Counter(), nft.Drop())
 		if hidden := matchHidden(p.Selector); hidden != nil {
-			b.AddRule(guardTable, chain, "fragments of "+p.Selector.String(), hidden, nft.Counter(), nft.Drop())
+			g.add(chain, tag+" fragments", "fragments of "+p.Selector.String(), hidden, nft.Counter(), nft.Drop())
 		}
 	}
 }

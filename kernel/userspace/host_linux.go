@@ -39,6 +39,7 @@ type linuxHost struct {
 	capture  capture
 	guard    guard
 	filter   reverseFilter
+	peers    map[netip.Addr]peer // what capture asked the host about, until something changes
 	policies []kernel.Policy
 	notes    []string
 }
@@ -217,26 +218,50 @@ func (h *linuxHost) sendClear(p *packet) error {
 	return s.sendPacket(p.octets, dst)
 }
 
-// pathMTU asks the host for the route that the agent's packets take. A route's
-// own MTU, which is also what path MTU discovery learned, goes before the link's.
-func (h *linuxHost) pathMTU(peer netip.Addr) int {
-	r, err := h.route.Lookup(peer, Mark)
+// peer is the way to a peer.
+type peer struct {
+	source netip.Addr // the address that the host would use
+	mtu    int        // octets of a packet
+}
+
+// pathMTU asks the host for the route that the agent's packets take.
+func (h *linuxHost) pathMTU(to netip.Addr) int { return h.ask(to).mtu }
+
+// ask looks up the way to a peer. A route's own MTU, which is also what path
+// MTU discovery learned, goes before the link's.
+func (h *linuxHost) ask(to netip.Addr) peer {
+	r, err := h.route.Lookup(to, Mark)
 	if err != nil {
-		return defaultPathMTU
+		return peer{mtu: defaultPathMTU}
 	}
-	if r.MTU > 0 {
-		return int(r.MTU)
+	found := peer{source: r.Source, mtu: int(r.MTU)}
+	if found.mtu > 0 {
+		return found
 	}
+	found.mtu = defaultPathMTU
 	links, err := h.route.Links()
 	if err != nil {
-		return defaultPathMTU
+		return found
 	}
 	for _, l := range links {
 		if l.Index == r.Link && l.MTU > 0 {
-			return l.MTU
+			found.mtu = l.MTU
 		}
 	}
-	return defaultPathMTU
+	return found
+}
+
+// known is ask, remembered until something changes. The caller holds h.mu.
+func (h *linuxHost) known(to netip.Addr) peer {
+	found, ok := h.peers[to]
+	if !ok {
+		found = h.ask(to)
+		if h.peers == nil {
+			h.peers = make(map[netip.Addr]peer)
+		}
+		h.peers[to] = found
+	}
+	return found
 }
 
 func (h *linuxHost) exempt(s kernel.Socket) error {
@@ -316,6 +341,7 @@ func (h *linuxHost) watch() {
 func (h *linuxHost) refresh() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.peers = nil
 	if err := h.capture.reread(h.route); err == nil {
 		_ = h.install() // the next change tries again; until then the blocks hold
 	}
@@ -368,5 +394,6 @@ func (h *linuxHost) release() {
 type guardConn interface {
 	Commit(*nft.Batch) error
 	Chains(nft.Table) ([]string, error)
+	Rules(nft.Table, string) ([]nft.Listed, error)
 	Close() error
 }

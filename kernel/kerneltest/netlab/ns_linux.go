@@ -203,9 +203,11 @@ func (ns *NS) Masquerade(link string, first, last uint16) error {
 		b.AddChain(nft.Chain{Table: natTable, Name: "nat", Type: "nat", Hook: nft.PostRouting, Priority: nft.PrioritySourceNAT})
 		b.FlushChain(natTable, "nat")
 		if first != 0 {
-			b.AddRule(natTable, "nat", "", nft.OutInterface(link), nft.Proto(unix.IPPROTO_UDP), nft.Masquerade(first, last))
+			b.AddRule(nft.Rule{Table: natTable, Chain: "nat", Exprs: []nft.Expr{
+				nft.OutInterface(link), nft.Proto(unix.IPPROTO_UDP), nft.Masquerade(first, last),
+			}})
 		}
-		b.AddRule(natTable, "nat", "", nft.OutInterface(link), nft.Masquerade(0, 0))
+		b.AddRule(nft.Rule{Table: natTable, Chain: "nat", Exprs: []nft.Expr{nft.OutInterface(link), nft.Masquerade(0, 0)}})
 		return c.Commit(&b)
 	})
 }

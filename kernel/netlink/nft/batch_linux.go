@@ -75,16 +75,26 @@ func (b *Batch) DeleteChain(t Table, chain string) {
 	b.add(unix.NFT_MSG_DELCHAIN, 0, &body)
 }
 
-// AddRule appends a rule: when all expressions in front of a verdict match,
-// the verdict holds. The comment, if any, shows in listings and in Counts.
-func (b *Batch) AddRule(t Table, chain, comment string, parts ...Expr) {
+// Rule is a rule to be added: when all expressions in front of a verdict
+// match, the verdict holds.
+type Rule struct {
+	Table   Table
+	Chain   string
+	Before  uint64 // handle of the rule that it goes in front of; 0 is at the end
+	Tag     string // the caller's own name for the rule; Listed has it
+	Comment string // for who lists the rules
+	Exprs   []Expr
+}
+
+// AddRule adds a rule.
+func (b *Batch) AddRule(r Rule) {
 	var body netlink.Builder
 	body.Raw(genHeader())
-	body.String(unix.NFTA_RULE_TABLE, string(t))
-	body.String(unix.NFTA_RULE_CHAIN, chain)
+	body.String(unix.NFTA_RULE_TABLE, string(r.Table))
+	body.String(unix.NFTA_RULE_CHAIN, r.Chain)
 	body.Nested(unix.NFTA_RULE_EXPRESSIONS, func(b *netlink.Builder) {
-		for _, part := range parts {
-			for _, s := range part {
+		for _, e := range r.Exprs {
+			for _, s := range e {
 				b.Nested(unix.NFTA_LIST_ELEM, func(b *netlink.Builder) {
 					b.String(unix.NFTA_EXPR_NAME, s.name)
 					b.Nested(unix.NFTA_EXPR_DATA, s.fill)
@@ -92,32 +102,65 @@ func (b *Batch) AddRule(t Table, chain, comment string, parts ...Expr) {
 			}
 		}
 	})
-	if comment != "" {
-		body.Octets(unix.NFTA_RULE_USERDATA, appendComment(nil, comment))
+	if data := appendUserData(nil, r.Tag, r.Comment); len(data) > 0 {
+		body.Octets(unix.NFTA_RULE_USERDATA, data)
 	}
-	b.add(unix.NFT_MSG_NEWRULE, netlink.FlagCreate|netlink.FlagAppend, &body)
+	flags := uint16(netlink.FlagCreate | netlink.FlagAppend)
+	if r.Before != 0 {
+		flags = netlink.FlagCreate
+		body.BE64(unix.NFTA_RULE_POSITION, r.Before)
+	}
+	b.add(unix.NFT_MSG_NEWRULE, flags, &body)
 }
+
+// DeleteRule removes one rule.
+func (b *Batch) DeleteRule(t Table, chain string, handle uint64) {
+	var body netlink.Builder
+	body.Raw(genHeader())
+	body.String(unix.NFTA_RULE_TABLE, string(t))
+	body.String(unix.NFTA_RULE_CHAIN, chain)
+	body.BE64(unix.NFTA_RULE_HANDLE, handle)
+	b.add(unix.NFT_MSG_DELRULE, 0, &body)
+}
+
+// Len is the number of changes in the batch.
+func (b *Batch) Len() int { return len(b.messages) }
 
 // The layout of a rule's user data is a convention of the nft command: type,
-// length, value; type 0 is a comment that ends in NUL.
+// length, value; a value ends in NUL. The command shows type 0 as a comment and
+// passes over types that it does not know.
 const (
 	userDataComment = 0
-	commentMax      = 127
+	userDataTag     = 128
+	userDataMax     = 120 // of each value; the kernel takes 256 octets in all
 )
 
-func appendComment(dst []byte, comment string) []byte {
-	comment = comment[:min(len(comment), commentMax)]
-	dst = append(dst, userDataComment, byte(len(comment)+1))
-	return append(append(dst, comment...), 0)
+func appendUserData(dst []byte, tag, comment string) []byte {
+	for _, v := range []struct {
+		typ   byte
+		value string
+	}{{userDataComment, comment}, {userDataTag, tag}} {
+		if v.value == "" {
+			continue
+		}
+		value := v.value[:min(len(v.value), userDataMax)]
+		dst = append(dst, v.typ, byte(len(value)+1))
+		dst = append(append(dst, value...), 0)
+	}
+	return dst
 }
 
-func parseComment(b []byte) string {
+func parseUserData(b []byte) (tag, comment string) {
 	for len(b) >= 2 && int(b[1]) <= len(b)-2 {
 		value := b[2 : 2+int(b[1])]
-		if b[0] == userDataComment && len(value) > 0 {
-			return string(value[:len(value)-1])
+		text := string(value[:max(0, len(value)-1)])
+		switch b[0] {
+		case userDataComment:
+			comment = text
+		case userDataTag:
+			tag = text
 		}
 		b = b[2+len(value):]
 	}
-	return ""
+	return tag, comment
 }

@@ -109,14 +109,15 @@ func (c *Conn) Chains(t Table) ([]string, error) {
 	return names, nil
 }
 
-// Count is what a rule with a Counter has seen.
-type Count struct {
-	Comment        string
-	Packets, Bytes uint64
+// Listed is a rule as the kernel has it.
+type Listed struct {
+	Handle         uint64 // names the rule within its chain
+	Tag, Comment   string // as in Rule
+	Packets, Bytes uint64 // of its Counter, 0 without one
 }
 
-// Counts returns the counters of a chain's rules, in the order of the rules.
-func (c *Conn) Counts(t Table, chain string) ([]Count, error) {
+// Rules returns a chain's rules, in their order. No such chain is unix.ENOENT.
+func (c *Conn) Rules(t Table, chain string) ([]Listed, error) {
 	var b netlink.Builder
 	b.Raw(genHeader())
 	b.String(unix.NFTA_RULE_TABLE, string(t))
@@ -127,33 +128,34 @@ func (c *Conn) Counts(t Table, chain string) ([]Count, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nf_tables: rules of %s %s: %w", t, chain, err)
 	}
-	var counts []Count
+	rules := make([]Listed, 0, len(replies))
 	for _, m := range replies {
-		if count, ok := parseCount(m); ok {
-			counts = append(counts, count)
+		if r, ok := parseRule(m); ok {
+			rules = append(rules, r)
 		}
 	}
-	return counts, nil
+	return rules, nil
 }
 
-// parseCount finds a rule's counter among its expressions.
-func parseCount(m netlink.Message) (count Count, ok bool) {
-	for a := attributes(m); a.Next(); {
+func parseRule(m netlink.Message) (rule Listed, ok bool) {
+	a := attributes(m)
+	for a.Next() {
 		switch a.Type() {
+		case unix.NFTA_RULE_HANDLE:
+			rule.Handle = a.BE64()
 		case unix.NFTA_RULE_USERDATA:
-			count.Comment = parseComment(a.Octets())
+			rule.Tag, rule.Comment = parseUserData(a.Octets())
 		case unix.NFTA_RULE_EXPRESSIONS:
 			for element := a.Nested(); element.Next(); {
-				if parseCounter(element.Nested(), &count) {
-					ok = true
-				}
+				parseCounter(element.Nested(), &rule)
 			}
 		}
 	}
-	return count, ok
+	return rule, a.Err() == nil && rule.Handle != 0
 }
 
-func parseCounter(expression *netlink.Attributes, count *Count) bool {
+// parseCounter reads an expression, if it is a counter.
+func parseCounter(expression *netlink.Attributes, rule *Listed) {
 	isCounter := false
 	for expression.Next() {
 		switch expression.Type() {
@@ -166,14 +168,13 @@ func parseCounter(expression *netlink.Attributes, count *Count) bool {
 			for value := expression.Nested(); value.Next(); {
 				switch value.Type() {
 				case unix.NFTA_COUNTER_PACKETS:
-					count.Packets = value.BE64()
+					rule.Packets = value.BE64()
 				case unix.NFTA_COUNTER_BYTES:
-					count.Bytes = value.BE64()
+					rule.Bytes = value.BE64()
 				}
 			}
 		}
 	}
-	return isCounter
 }
 
 // attributes walks through a message's attributes, behind struct nfgenmsg.
