@@ -157,7 +157,8 @@ func (fs Findings) WriteJSON(w io.Writer) error {
 	return enc.Encode(fs)
 }
 
-// maxFindings bounds a report: what comes after so many says nothing new.
+// maxFindings bounds the findings of each severity: what comes after so many
+// says nothing new, and warnings must not crowd out an error.
 const maxFindings = 1000
 
 // reporter collects findings, each once.
@@ -166,8 +167,9 @@ type reporter struct {
 	order   map[string]int     // files in the order of reading
 	seen    map[findingKey]bool
 	list    Findings
-	mute    int // above 0: findings are dropped
-	muted   int // errors dropped
+	count   [4]int // by severity
+	mute    int    // above 0: findings are dropped
+	muted   int    // errors dropped
 }
 
 type findingKey struct {
@@ -192,7 +194,7 @@ func (r *reporter) add(f Finding) {
 		}
 		return
 	}
-	if len(r.list) > maxFindings {
+	if r.count[f.Severity&3] > maxFindings {
 		return
 	}
 	f.Text, f.Hint, f.Offending = printable(f.Text), printable(f.Hint), printable(clip(f.Offending))
@@ -201,10 +203,10 @@ func (r *reporter) add(f Finding) {
 		return
 	}
 	r.seen[key] = true
-	if len(r.list) == maxFindings {
+	if r.count[f.Severity&3]++; r.count[f.Severity&3] > maxFindings {
 		r.list = append(r.list, Finding{
-			Code: "too-many-findings", Severity: Error, Pos: Pos{File: f.Pos.File},
-			Text: fmt.Sprintf("more than %d findings; the rest is left out", maxFindings),
+			Code: "too-many-findings", Severity: f.Severity, Pos: Pos{File: f.Pos.File},
+			Text: fmt.Sprintf("there is more than %d times %s; the rest is left out", maxFindings, f.Severity),
 		})
 		return
 	}
