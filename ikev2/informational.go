@@ -159,6 +159,7 @@ func (sa *ikeSA) deleteNamed(m *received) []uint32 {
 		for _, spi := range d.SPIs {
 			c := sa.byOutbound(spi)
 			if c == nil {
+				sa.deletedEarly(spi)
 				continue
 			}
 			if c.state != childDeleting {
@@ -168,4 +169,12 @@ func (sa *ikeSA) deleteNamed(m *received) []uint32 {
 		}
 	}
 	return paired
+}
+
+// deletedEarly remembers a deletion that overtook the answer which would have
+// made the child: without it the child would stand at this end alone.
+func (sa *ikeSA) deletedEarly(spi uint32) {
+	if t, ok := sa.x.current.(*childTask); ok && len(t.deleted) < maxDeleted {
+		t.deleted = append(t.deleted, spi)
+	}
 }

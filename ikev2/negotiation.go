@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"racoon2/ikev2/message"
 	"racoon2/ikev2/transform"
@@ -18,7 +19,11 @@ type negotiation struct {
 	child   *childSA // with its SPI reserved
 	offered []message.Proposal
 	sent    trafficSet
+	deleted []uint32 // the peer's SPIs that it deleted while its answer was on the way
 }
+
+// maxDeleted bounds the SPIs remembered; a peer makes one child in an exchange.
+const maxDeleted = 8
 
 // payloads are the child's part of a request; false when nothing of the
 // configured traffic can go to this peer.
@@ -129,6 +134,9 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 	c.spiOut = kernel.SPI(binary.BigEndian.Uint32(choice.spi))
 	if c.spiOut == 0 {
 		return reasonInvalidSyntax, fmt.Errorf("the SPI is 0")
+	}
+	if slices.Contains(n.deleted, uint32(c.spiOut)) {
+		return reasonChildRefused, fmt.Errorf("the peer has deleted %v before its answer came", c.spiOut)
 	}
 	local, remote := m.selectors(true), m.selectors(false)
 	if transport {
