@@ -22,9 +22,10 @@ type Settings struct {
 	// Remotes in the configuration's order: the first that matches wins.
 	Remotes []*Remote
 	// CookieThreshold is the count of half-open IKE SAs (all shards) from which
-	// on IKE_SA_INIT requests must bring a cookie (RFC 7296 §2.6).
+	// on IKE_SA_INIT requests must bring a cookie (RFC 7296 §2.6); 0 never asks.
 	CookieThreshold int
-	// MaxHalfOpen bounds half-open IKE SAs as responder; requests above it are dropped.
+	// MaxHalfOpen bounds half-open IKE SAs as responder; requests above it are
+	// dropped. 0 is no bound.
 	MaxHalfOpen int
 }
 

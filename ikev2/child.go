@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
 )
@@ -126,7 +127,7 @@ func (c *childSA) said(out bool) kernel.SAID {
 func (c *childSA) kernelSA(out bool) kernel.SA {
 	k := kernel.SA{
 		SAID: c.said(out), Mode: c.conf.Mode, ReqID: c.conf.ReqID, Encap: c.encap,
-		Encr: c.suite.encr.ID, Integ: c.suite.integ, ESN: c.suite.sn == 1, Soft: c.soft, Hard: c.hard,
+		Encr: c.suite.encr.ID, Integ: c.suite.integ, ESN: c.suite.sn == transform.SN_EXTENDED, Soft: c.soft, Hard: c.hard,
 	}
 	if out {
 		k.Src, k.Direction, k.Selector = c.local, kernel.Out, c.selector
@@ -361,7 +362,7 @@ func (s childSuite) summary() string {
 	if !s.encr.ID.AEAD() {
 		text += " " + s.integ.String()
 	}
-	if s.ke != 0 {
+	if s.ke != transform.KE_NONE {
 		text += " " + s.ke.String()
 	}
 	return text

@@ -55,6 +55,7 @@ func (w *world) add(name, addr string, s *Settings) *node {
 	copy(seed[:], name+addr)
 	n := &node{w: w, name: name, addr: netip.MustParseAddr(addr), kernel: newTestKernel()}
 	n.e = New(Config{Rand: rand.NewChaCha8(seed), Settings: s})
+	n.kernel.next += kernel.SPI(len(w.nodes)) << 16 // no SPI is both hosts'
 	w.nodes = append(w.nodes, n)
 	return n
 }

@@ -64,6 +64,7 @@ func TestBadDatagrams(t *testing.T) {
 		{"unknown exchange", edit(func(b []byte) []byte { b[18] = 99; return b }), reasonUnknownSPI, message.INVALID_IKE_SPI},
 		{"IKE_AUTH for nothing", edit(func(b []byte) []byte { b[18] = 35; b[15] = 5; return b }), reasonUnknownSPI, message.INVALID_IKE_SPI},
 		{"IKE_AUTH response for nothing", edit(func(b []byte) []byte { b[18] = 35; b[19] |= 0x20; b[15] = 5; return b }), reasonUnknownSPI, 0},
+		{"header of an unknown SPI", []byte{7: 1, 15: 2, 17: 0x20, 18: 37, 19: 8, 27: 28}, reasonUnknownSPI, 0}, // an answer would be longer
 		{"critical payload", initOf(t, 78, &message.Unknown{Kind: 99, Critical: true}), reasonCritical, message.UNSUPPORTED_CRITICAL_PAYLOAD},
 		{"payload that does not belong", initOf(t, 79, &message.EAP{Data: []byte{1, 1, 0, 4}}), reasonInvalidSyntax, 0},
 	}

@@ -75,6 +75,11 @@ func TestKeyDerivation(t *testing.T) {
 		t.Errorf("opened %x, %v", got, err)
 	}
 
+	// Fixed-length PRFs take 64 bits of each nonce.
+	if got, want := firstSeed(transform.PRF_AES128_CMAC, p, ni, nr, shared), mac(concat(ni[:8], nr[:8]), shared); !bytes.Equal(got, want) {
+		t.Errorf("SKEYSEED of a fixed-length PRF %x, want %x", got, want)
+	}
+
 	// KEYMAT = prf+(SK_d, g^ir | Ni | Nr), initiator first, encryption before integrity.
 	cs := childSuite{encr: Encryption{transform.ENCR_AES_CBC, 256}, integ: transform.AUTH_HMAC_SHA2_256_128}
 	for _, pfs := range [][]byte{nil, shared} {

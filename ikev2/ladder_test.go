@@ -363,6 +363,29 @@ func TestBothStartAtOnce(t *testing.T) {
 	w.wantUp(a, b, 2, 2)
 }
 
+// INITIAL_CONTACT that was true when it was sent and is late does not harm what
+// came up meanwhile.
+func TestLateInitialContact(t *testing.T) {
+	w, a, b := pair(t)
+	var late []Send
+	w.filter = func(p Send) []Send {
+		if x, resp := exchangeOf(p); x == message.IKE_AUTH && !resp && p.Local.Addr() == a.addr && len(late) == 0 {
+			late = append(late, p)
+			return nil
+		}
+		return []Send{p}
+	}
+	a.initiate()
+	w.settle()
+	w.now = w.now.Add(100 * time.Millisecond)
+	b.initiate()
+	w.settle()
+	w.wire = append(w.wire, late...)
+	w.settle()
+	b.wantNoReason(reasonInitialContact)
+	w.wantUp(a, b, 2, 2)
+}
+
 // A peer that lost its state says INITIAL_CONTACT: the old IKE SA goes.
 func TestInitialContact(t *testing.T) {
 	w, a, b := pair(t)

@@ -194,11 +194,15 @@ func TestTerminate(t *testing.T) {
 	a.handle(Terminate{Child: 1})
 	w.settle()
 	w.wantUp(a, b, 1, 1)
+	secret := a.e.all()[0].keys.d
 	a.handle(Terminate{IKE: a.e.Status()[0].Serial, Reason: "maintenance"})
 	a.handle(Terminate{Remote: "tokyo"}) // twice is once
 	w.settle()
 	a.wantNothing()
 	b.wantNothing()
+	if string(secret) != string(make([]byte, len(secret))) {
+		t.Error("SK_d is still there")
+	}
 	if a.downs[0].Reason != "maintenance" {
 		t.Errorf("reason %q", a.downs[0].Reason)
 	}
@@ -218,7 +222,15 @@ func TestDeletionsCross(t *testing.T) {
 				}
 				n.handle(in)
 			}
+			from := len(w.sent)
+			senders := map[netip.Addr]*ikeSA{a.addr: keepKeys(a.e.all()[0]), b.addr: keepKeys(b.e.all()[0])}
 			w.advance(time.Minute)
+			for _, p := range w.sent[from:] {
+				if list := opened(t, senders[p.Local.Addr()], p); len(list) != 0 {
+					// RFC 7296 §1.4.1: what is in this host's own request is not answered again.
+					t.Errorf("answered %+v", list)
+				}
+			}
 			if what == "child" {
 				w.wantUp(a, b, 1, 0)
 				return

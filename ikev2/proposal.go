@@ -242,20 +242,18 @@ func (a *alternative) match(p message.Proposal, sent transform.KE) (c *chosen, r
 	return c, len(a.choices), nil
 }
 
-// pick is the most preferred transform that is offered. RFC 7296 §3.3.6: one
-// with an unknown attribute is never chosen; §3.3.5: key lengths match exactly.
+// pick is the most preferred transform that is offered. What is wanted has no
+// unknown attribute, so none that has one is chosen (RFC 7296 §3.3.6), and key
+// lengths match exactly (§3.3.5).
 func (ch *choice) pick(offered []message.Transform, sent transform.KE) (message.Transform, bool) {
-	usable := func(want message.Transform) bool {
-		return slices.ContainsFunc(offered, func(t message.Transform) bool { return !t.Unknown && t == want })
-	}
 	if ch.kind == transform.TypeKE && sent != transform.KE_NONE {
 		want := message.Transform{Type: transform.TypeKE, ID: uint16(sent)}
-		if slices.Contains(ch.transforms, want) && usable(want) {
+		if slices.Contains(ch.transforms, want) && slices.Contains(offered, want) {
 			return want, true
 		}
 	}
 	for _, want := range ch.transforms {
-		if usable(want) {
+		if slices.Contains(offered, want) {
 			return want, true
 		}
 	}

@@ -238,10 +238,13 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 	sa.children = nil
 	tasks := append(sa.x.queue, sa.postponed...)
 	sa.x.queue, sa.postponed = nil, nil
+	var deletion *deleteTask
 	for _, t := range tasks {
-		switch t.(type) {
+		switch t := t.(type) {
 		case *childTask, *deleteChildTask:
 			next.x.queue = append(next.x.queue, t)
+		case *deleteTask:
+			deletion = t
 		}
 	}
 	for _, k := range []timerKind{timerRekey, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry} {
@@ -250,6 +253,11 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 	next.armGrace()
 	if len(next.children) > 0 {
 		next.stopTimer(timerGrace)
+	}
+	if deletion != nil {
+		// What was to be deleted is the successor by now.
+		sa.closing = false
+		next.terminate(deletion.why)
 	}
 	next.pump()
 }

@@ -1,7 +1,9 @@
 package ikev2
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -113,10 +115,40 @@ func TestRekeyChildCollision(t *testing.T) {
 				}
 				return []Send{p}
 			}
+			from := len(w.sent)
+			keys := map[netip.Addr]*ikeSA{a.addr: keepKeys(a.e.all()[0]), b.addr: keepKeys(b.e.all()[0])}
 			w.advance(time.Minute)
 			w.wantUp(a, b, 1, 1)
 			if len(a.downs)+len(b.downs) != 0 {
 				t.Errorf("%d and %d children reported down", len(a.downs), len(b.downs))
+			}
+			if order == "crossing" {
+				// RFC 7296 §2.8.1: the exchange with the lowest of the four nonces loses.
+				low, loser := "", kernel.SPI(0)
+				requests := map[bool]kernel.SPI{}
+				for _, p := range append(w.sent[from-2:from:from], w.sent[from:]...) {
+					x, resp := exchangeOf(p)
+					if x != message.CREATE_CHILD_SA {
+						continue
+					}
+					m := &received{payloads: opened(t, keys[p.Local.Addr()], p)}
+					byA := (p.Local.Addr() == a.addr) != resp // of the exchange that a began
+					if !resp {
+						requests[byA] = kernel.SPI(binary.BigEndian.Uint32(find[*message.SA](m).Proposals[0].SPI))
+					}
+					if n := string(find[*message.Nonce](m).Data); low == "" || n < low {
+						low, loser = n, requests[byA]
+					}
+				}
+				for _, n := range w.nodes {
+					if _, ok := n.kernel.byPeerSPI(loser); ok {
+						for id, sa := range n.kernel.sas {
+							if id.SPI == loser && sa.Direction == kernel.In && requests[n == a] == loser {
+								t.Errorf("%s kept the child with the lowest nonce", n.name)
+							}
+						}
+					}
+				}
 			}
 			a.handle(Terminate{})
 			w.advance(time.Minute)
@@ -327,4 +359,16 @@ func TestTakeOverRefused(t *testing.T) {
 	w.advance(time.Minute)
 	b.wantReason(reasonKernel)
 	w.wantUp(a, b, 1, 0)
+}
+
+// A deletion that waits behind the rekeying of the IKE SA deletes the successor.
+func TestTerminateWhileRekeying(t *testing.T) {
+	w, a, b := pair(t)
+	a.initiate()
+	w.settle()
+	a.act(func(e *Engine) { e.all()[0].enqueue(&rekeyTask{}) })
+	a.handle(Terminate{})
+	w.settle()
+	a.wantNothing()
+	b.wantNothing()
 }

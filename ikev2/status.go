@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 )
 
@@ -81,7 +82,7 @@ func (c *childSA) info() ChildInfo {
 	if !c.suite.encr.ID.AEAD() {
 		i.Integ = c.suite.integ.String()
 	}
-	if c.suite.ke != 0 {
+	if c.suite.ke != transform.KE_NONE {
 		i.KE = c.suite.ke.String()
 	}
 	if c.hard.Time > 0 {
