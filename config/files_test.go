@@ -134,14 +134,15 @@ func TestFileRules(t *testing.T) {
 // TestHostileSizes loads what is made to take memory and time.
 func TestHostileSizes(t *testing.T) {
 	many := strings.Repeat("selector a { src 1; };\n", 20_000)
-	symbols := "setval {\n"
+	var symbols strings.Builder
+	symbols.WriteString("setval {\n")
 	for i := range 20_000 {
-		symbols += fmt.Sprintf("S%d \"${S%d}${S%d}\";\n", i, i+1, i+1)
+		fmt.Fprintf(&symbols, "S%d \"${S%d}${S%d}\";\n", i, i+1, i+1)
 	}
-	symbols += "};\n" + strings.Repeat("remote \"${S0}\" { };\n", 5000)
+	symbols.WriteString("};\n" + strings.Repeat("remote \"${S0}\" { };\n", 5000))
 	for name, text := range map[string]string{
 		"findings": many,
-		"symbols":  symbols,
+		"symbols":  symbols.String(),
 		"braces":   strings.Repeat("a {", 1<<18),
 		"closing":  strings.Repeat("};", 1<<18),
 		"word":     "remote " + strings.Repeat("x", 1<<20) + " { };",
