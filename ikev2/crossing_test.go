@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"fmt"
 	"testing"
 
 	"racoon2/ikev2/message"
@@ -42,4 +43,44 @@ func TestDeletionOvertakesAnswer(t *testing.T) {
 	a.initiate()
 	w.settle()
 	w.wantUp(a, b, 1, 1)
+}
+
+// Both ends rekey a child at once, and one answer comes only after the other
+// end is through, with the old child deleted: one child stays all the same,
+// whichever end has the lowest nonce.
+func TestRekeyCollisionWithLateAnswer(t *testing.T) {
+	for n := range 8 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			w, a, b := pair(t)
+			for range n { // other nonces
+				_, _ = a.e.nonce(a.e.settings.Remotes[0])
+			}
+			a.initiate()
+			w.settle()
+			var late []Send
+			w.filter = func(p Send) []Send {
+				exchange, response := exchangeOf(p)
+				if exchange == message.CREATE_CHILD_SA && response && p.Remote.Addr() == b.addr {
+					late = append(late, p)
+					return nil
+				}
+				return []Send{p}
+			}
+			a.expireSoft(t)
+			b.expireSoft(t)
+			w.settle()
+			w.filter = nil
+			if len(late) != 1 {
+				t.Fatalf("%d answers held back", len(late))
+			}
+			w.deliver(late[0])
+			w.settle()
+			w.wantUp(a, b, 1, 1)
+			for _, end := range w.nodes {
+				if got := len(end.kernel.sas); got != 2 {
+					t.Errorf("%s has %d SAs in the kernel, want 2", end.name, got)
+				}
+			}
+		})
+	}
 }

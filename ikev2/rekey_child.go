@@ -50,12 +50,14 @@ func (sa *ikeSA) rekeyUnderWay(c *childSA) bool {
 func (t *childTask) settle(sa *ikeSA, low []byte) {
 	old := t.replace
 	sa.e.trace(trace.Info, reasonChildRekeyed, "child SA rekeyed", t.child.attrs()...)
-	if old.state == childGone {
+	if old.peers != nil && old.peers.state == childUp && bytes.Compare(low, old.peersLow) < 0 {
+		if old.state != childGone {
+			old.state = childReplaced // the peer deletes it, or has done so already
+		}
+		t.child.close("both ends rekeyed at once, and the other child stays")
 		return
 	}
-	if old.peers != nil && old.peers.state == childUp && bytes.Compare(low, old.peersLow) < 0 {
-		old.state = childReplaced // the peer deletes it
-		t.child.close("both ends rekeyed at once, and the other child stays")
+	if old.state == childGone {
 		return
 	}
 	old.peers = nil // which the peer deletes, if there is one
