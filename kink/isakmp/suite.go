@@ -1,0 +1,237 @@
+package isakmp
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
+)
+
+// Suite is one ESP transform of the IPsec DOI in this project's vocabulary.
+type Suite struct {
+	Encr     transform.ENCR
+	KeyBits  uint16 // 0: fixed by the algorithm
+	Integ    transform.INTEG
+	Mode     kernel.Mode
+	KE       transform.KE // KE_NONE: no Group Description
+	Lifetime kernel.Lifetime
+}
+
+// SameExceptLifetime says that two suites are equal but for their lifetimes, and
+// in KE where t has none: RFC 4430 §5.1 has no Group Description, so its
+// absence in an answer is no other choice.
+func (s Suite) SameExceptLifetime(t Suite) bool {
+	s.Lifetime, t.Lifetime = kernel.Lifetime{}, kernel.Lifetime{}
+	if t.KE == transform.KE_NONE {
+		s.KE = transform.KE_NONE
+	}
+	return s == t
+}
+
+// String is the suite in the registries' words.
+func (s Suite) String() string {
+	name := s.Encr.String()
+	if s.KeyBits != 0 {
+		name += fmt.Sprintf("-%d", s.KeyBits)
+	}
+	if s.Integ != transform.AUTH_NONE {
+		name += " " + s.Integ.String()
+	}
+	if s.KE != transform.KE_NONE {
+		name += " " + s.KE.String()
+	}
+	return name + " " + s.Mode.String()
+}
+
+// encryption pairs the ESP transform identifiers with IKEv2's.
+func encryption() map[uint8]transform.ENCR {
+	return map[uint8]transform.ENCR{
+		ESP_DES: transform.ENCR_DES, ESP_3DES: transform.ENCR_3DES, ESP_NULL: transform.ENCR_NULL,
+		ESP_AES: transform.ENCR_AES_CBC, ESP_AES_CTR: transform.ENCR_AES_CTR,
+		ESP_AES_CCM_8: transform.ENCR_AES_CCM_8, ESP_AES_CCM_12: transform.ENCR_AES_CCM_12,
+		ESP_AES_CCM_16: transform.ENCR_AES_CCM_16, ESP_AES_GCM_8: transform.ENCR_AES_GCM_8,
+		ESP_AES_GCM_12: transform.ENCR_AES_GCM_12, ESP_AES_GCM_16: transform.ENCR_AES_GCM_16,
+		ESP_NULL_AES_GMAC: transform.ENCR_NULL_AUTH_AES_GMAC,
+	}
+}
+
+// integrity pairs the authentication algorithms with IKEv2's.
+func integrity() map[uint16]transform.INTEG {
+	return map[uint16]transform.INTEG{
+		authHMACMD5: transform.AUTH_HMAC_MD5_96, authHMACSHA: transform.AUTH_HMAC_SHA1_96,
+		authHMACSHA256: transform.AUTH_HMAC_SHA2_256_128, authHMACSHA384: transform.AUTH_HMAC_SHA2_384_192,
+		authHMACSHA512: transform.AUTH_HMAC_SHA2_512_256, authAESXCBC: transform.AUTH_AES_XCBC_96,
+	}
+}
+
+// Transform writes the suite as the transform of an ESP proposal, its attributes
+// in the original kinkd's order. It fails for algorithms that the IPsec DOI has no
+// number for.
+func (s Suite) Transform(number uint8) (Transform, error) {
+	t := Transform{Number: number}
+	for id, encr := range encryption() {
+		if encr == s.Encr {
+			t.ID = id
+		}
+	}
+	if t.ID == 0 {
+		return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s.Encr)
+	}
+	if s.Lifetime.Time > 0 {
+		t.Attributes = append(t.Attributes, basic(SA_LIFE_TYPE, lifeSeconds), duration(uint64(s.Lifetime.Time/time.Second)))
+	}
+	if s.Lifetime.Bytes > 0 {
+		t.Attributes = append(t.Attributes, basic(SA_LIFE_TYPE, lifeKilobytes), duration(max(1, s.Lifetime.Bytes/1024)))
+	}
+	if s.KE != transform.KE_NONE {
+		t.Attributes = append(t.Attributes, basic(GROUP_DESCRIPTION, uint16(s.KE)))
+	}
+	mode := uint16(modeTransport)
+	if s.Mode == kernel.Tunnel {
+		mode = modeTunnel
+	}
+	t.Attributes = append(t.Attributes, basic(ENCAPSULATION_MODE, mode))
+	if s.KeyBits != 0 {
+		t.Attributes = append(t.Attributes, basic(KEY_LENGTH, s.KeyBits))
+	}
+	if s.Integ == transform.AUTH_NONE {
+		return t, nil
+	}
+	for id, integ := range integrity() {
+		if integ == s.Integ {
+			t.Attributes = append(t.Attributes, basic(AUTHENTICATION_ALGORITHM, id))
+			return t, nil
+		}
+	}
+	return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s.Integ)
+}
+
+// ParseESP reads the transform of an ESP proposal. The error says what makes it
+// unacceptable, whatever the policy is.
+func ParseESP(t Transform) (Suite, error) {
+	encr, ok := encryption()[t.ID]
+	if !ok {
+		return Suite{}, fmt.Errorf("ESP transform %d is not known", t.ID)
+	}
+	s := Suite{Encr: encr}
+	seen := make(map[AttributeType]bool)
+	life := uint16(0)
+	for _, a := range t.Attributes {
+		if seen[a.Type] && a.Type != SA_LIFE_TYPE && a.Type != SA_LIFE_DURATION {
+			return Suite{}, fmt.Errorf("%v stands twice", a.Type)
+		}
+		seen[a.Type] = true
+		if a.Type == SA_LIFE_DURATION {
+			if err := s.setLife(life, a.Value); err != nil {
+				return Suite{}, err
+			}
+			life = 0
+			continue
+		}
+		if len(a.Value) != 2 {
+			return Suite{}, fmt.Errorf("%v has %d octets in place of 2", a.Type, len(a.Value))
+		}
+		v := binary.BigEndian.Uint16(a.Value)
+		if a.Type == SA_LIFE_TYPE {
+			life = v
+			continue
+		}
+		if err := s.set(a.Type, v); err != nil {
+			return Suite{}, err
+		}
+	}
+	return s, s.check()
+}
+
+// set takes one attribute of two octets.
+func (s *Suite) set(t AttributeType, v uint16) error {
+	switch t {
+	case GROUP_DESCRIPTION:
+		s.KE = transform.KE(v)
+	case ENCAPSULATION_MODE:
+		switch v {
+		case modeTunnel:
+			s.Mode = kernel.Tunnel
+		case modeTransport:
+			s.Mode = kernel.Transport
+		default:
+			return fmt.Errorf("encapsulation mode %d is not known", v)
+		}
+	case AUTHENTICATION_ALGORITHM:
+		integ, ok := integrity()[v]
+		if !ok {
+			return fmt.Errorf("authentication algorithm %d is not known", v)
+		}
+		s.Integ = integ
+	case KEY_LENGTH:
+		s.KeyBits = v
+	default:
+		return fmt.Errorf("%v is not for ESP", t)
+	}
+	return nil
+}
+
+// check refuses what no policy can accept.
+func (s *Suite) check() error {
+	// RFC 2407 §4.5 leaves an absent mode to the host; a peer that means one says it.
+	if s.Mode == 0 {
+		return fmt.Errorf("%v is missing", ENCAPSULATION_MODE)
+	}
+	if _, err := s.Encr.KeyLen(s.KeyBits); err != nil {
+		return err
+	}
+	switch {
+	case s.Encr.AEAD() && s.Integ != transform.AUTH_NONE:
+		return fmt.Errorf("%v with %v", s.Encr, s.Integ)
+	case !s.Encr.AEAD() && s.Integ == transform.AUTH_NONE:
+		return fmt.Errorf("%v without an authentication algorithm", s.Encr)
+	}
+	return nil
+}
+
+// maxSeconds bounds a negotiated lifetime: more than a hundred years are no limit
+// that anybody means.
+const maxSeconds = 1<<32 - 1
+
+// setLife takes a duration of the life type that went before it, TV or TLV.
+func (s *Suite) setLife(kind uint16, value []byte) error {
+	for len(value) > 8 && value[0] == 0 {
+		value = value[1:]
+	}
+	n := ^uint64(0)
+	if len(value) <= 8 {
+		n = 0
+		for _, b := range value {
+			n = n<<8 | uint64(b)
+		}
+	}
+	switch {
+	case n == 0:
+		return fmt.Errorf("%v is zero", SA_LIFE_DURATION)
+	case kind == lifeSeconds && s.Lifetime.Time == 0:
+		s.Lifetime.Time = time.Duration(min(n, maxSeconds)) * time.Second
+	case kind == lifeKilobytes && s.Lifetime.Bytes == 0:
+		s.Lifetime.Bytes = min(n, 1<<53) * 1024
+	default:
+		return fmt.Errorf("%v without its own life type (RFC 2407 §4.5)", SA_LIFE_DURATION)
+	}
+	return nil
+}
+
+func basic(t AttributeType, v uint16) Attribute {
+	return Attribute{Type: t, Basic: true, Value: binary.BigEndian.AppendUint16(nil, v)}
+}
+
+// duration is TV where two octets suffice, as the original kinkd writes it.
+func duration(n uint64) Attribute {
+	if n <= 0xffff {
+		return basic(SA_LIFE_DURATION, uint16(n))
+	}
+	a := Attribute{Type: SA_LIFE_DURATION, Value: binary.BigEndian.AppendUint64(nil, n)}
+	if n <= 0xffffffff {
+		a.Value = a.Value[4:]
+	}
+	return a
+}
