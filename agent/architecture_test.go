@@ -25,7 +25,7 @@ type room struct {
 }
 
 // rooms hold the direction of imports: main → agent/cli → agent → config,
-// policy, ikev2, kernel/*; policy and ikev2 → kernel → ikev2/transform.
+// policy, resolver, ikev2, kink, kernel/*; policy, ikev2 and kink → kernel → ikev2/transform.
 var rooms = []room{
 	{".", []string{"agent/cli"}, "the commands are everything"},
 	{"agent/cli", []string{"agent", "agent/logging", "config", "policy/spmif"}, "prints findings and asks a running agent"},
@@ -41,6 +41,12 @@ var rooms = []room{
 	{"ikev2", []string{"ikev2/...", "kernel", "kernel/trace"}, "the engine speaks kernel's vocabulary"},
 	{"policy/spmif", nil, "a codec and a session"},
 	{"policy", []string{"kernel", "kernel/trace"}, "the policy manager speaks kernel's vocabulary"},
+	{"kink/message", nil, "the wire of KINK"},
+	{"kink/isakmp", []string{"ikev2/transform", "kernel", "kink/message"}, "the IPsec DOI's numbers"},
+	{"kink/kerberos", []string{"kernel/trace", "kink"}, "satisfies what the engine asks of Kerberos"},
+	{"kink", []string{"kink/message", "kink/isakmp", "ikev2/transform", "kernel", "kernel/trace"}, "the engine speaks kernel's vocabulary"},
+	{"resolver/dns", []string{"resolver", "kernel/trace"}, "sockets and messages around the core"},
+	{"resolver", []string{"kernel/trace"}, "the core of names"},
 	{"kernel/trace", nil, "a leaf"},
 	{"kernel", []string{"ikev2/transform"}, "SAs name algorithms"},
 	{"kernel/netlink", nil, "a codec and a socket"},
@@ -55,10 +61,12 @@ var outside = map[string][]string{
 	"golang.org/x/crypto":   {"ikev2/transform"},
 	"filippo.io/bigmod":     {"ikev2/transform"},
 	"github.com/spf13":      {"agent/cli"},
+	"github.com/miekg/dns":  {"resolver/dns"},
+	"github.com/jcmturner":  {"kink/kerberos"},
 }
 
 // cores are sans-IO: their only differences between two runs are handed in.
-var cores = []string{"ikev2", "ikev2/...", "policy", "policy/spmif", "resolver", "kernel", "kernel/trace"}
+var cores = []string{"ikev2", "ikev2/...", "policy", "policy/spmif", "resolver", "kink", "kink/message", "kink/isakmp", "kernel", "kernel/trace"}
 
 // worldly are packages that a core cannot want.
 var worldly = []string{"net", "os", "os/...", "syscall", "golang.org/x/sys/...", "log", "log/...", "math/rand", "math/rand/...", "net/http", "sync"}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"strconv"
 
 	"racoon2/config"
@@ -21,7 +22,11 @@ func (c *compiler) policies() *policy.Settings {
 
 func (c *compiler) selector(s *config.Selector) *policy.Selector {
 	pol := s.Policy
-	if s.Disabled || pol == nil || pol.Disabled {
+	if pol == nil {
+		return nil
+	}
+	unusable := s.Disabled || pol.Disabled
+	if unusable && !mustProtect(pol) {
 		return nil
 	}
 	out := &policy.Selector{
@@ -39,6 +44,12 @@ func (c *compiler) selector(s *config.Selector) *policy.Selector {
 	if s.Direction == config.Inbound {
 		out.Direction = kernel.In
 	}
+	if unusable {
+		c.find(config.Warning, s.Pos, "blocked", "take the selector out to let its traffic pass in clear",
+			"traffic of selector %s is blocked: its policy protects it, and cannot: %s", s.Name, cmp.Or(s.Reason, pol.Reason))
+		out.Action = kernel.Discard
+		return out
+	}
 	switch pol.Action {
 	case config.ActionDiscard:
 		out.Action = kernel.Discard
@@ -51,6 +62,12 @@ func (c *compiler) selector(s *config.Selector) *policy.Selector {
 		return nil
 	}
 	return out
+}
+
+// mustProtect says that a policy's traffic never passes in clear, even when
+// nothing that could protect it is usable.
+func mustProtect(pol *config.Policy) bool {
+	return pol.Action != config.ActionNone && pol.Install && pol.Level != config.LevelUse
 }
 
 // protect fills in what a policy with IPsec has beyond the others.

@@ -189,6 +189,34 @@ func TestCompilePolicies(t *testing.T) {
 	}
 }
 
+// A policy that ought to protect and cannot, because its remote speaks nothing
+// that is built, blocks its traffic instead of letting it pass in clear.
+func TestUnusablePolicyBlocks(t *testing.T) {
+	text := strings.Replace(ikev1Only, "LEVEL", "require", 1)
+	c, findings := compileText(t, text, nil)
+	if c == nil || len(c.Policy.Selectors) != 2 {
+		t.Fatalf("%+v, findings %v", c, findings)
+	}
+	for _, s := range c.Policy.Selectors {
+		if s.Action != kernel.Discard || !s.Install {
+			t.Errorf("selector %s is %v", s.Name, s.Action)
+		}
+	}
+	if !slices.ContainsFunc(findings, func(f config.Finding) bool { return f.Code == "blocked" && f.Severity == config.Warning }) {
+		t.Errorf("nothing says that traffic is blocked: %v", findings)
+	}
+	if c := mustCompile(t, strings.Replace(ikev1Only, "LEVEL", "use", 1), nil); len(c.Policy.Selectors) != 0 {
+		t.Errorf("a policy of level use blocks: %+v", c.Policy.Selectors[0])
+	}
+}
+
+const ikev1Only = `
+remote old { acceptable_kmp ikev1; ikev1 { my_id ipaddr 192.0.2.1; peers_ipaddr 192.0.2.2; pre_shared_key "/psk"; kmp_enc_alg aes128_cbc; kmp_hash_alg sha1; kmp_dh_group modp2048; kmp_auth_method psk; }; };
+selector out { direction outbound; src 192.0.2.1; dst 192.0.2.2; policy_index p; };
+selector in { direction inbound; src 192.0.2.2; dst 192.0.2.1; policy_index p; };
+policy p { action auto_ipsec; remote_index old; ipsec_mode transport; ipsec_level LEVEL; };
+`
+
 // macros is a transport policy between this host, whatever its addresses, and
 // any peer.
 const macros = `
