@@ -66,18 +66,6 @@ func clearPacket() kernel.Selector {
 	return Flow{From: netip.MustParseAddr("10.0.2.66"), To: netip.MustParseAddr("10.0.1.1"), Proto: 17, Src: 1, Dst: 2}.selector()
 }
 
-// withDiscard gives tokyo a policy that discards what goes to one address.
-func withDiscard(s *Scenario) {
-	s.Hosts[0].Config += `
-selector no_out { order 1; direction outbound; src 10.0.1.0/24; dst 10.0.3.9/32; policy_index nothing; };
-policy nothing { action discard; };
-`
-	s.Hosts[1].Nets = append(s.Hosts[1].Nets, netip.MustParsePrefix("10.0.3.0/24"))
-	s.Flows = append(s.Flows, Flow{
-		From: netip.MustParseAddr("10.0.1.1"), To: netip.MustParseAddr("10.0.3.9"), Start: time.Second, Interval: time.Second, Must: Blocked,
-	})
-}
-
 // rekeying makes SAs short-lived.
 func rekeying(s *Scenario) { *s = pair(terms{ESP: "ipsec_sa_lifetime_time 20 sec;"}) }
 

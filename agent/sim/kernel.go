@@ -53,6 +53,7 @@ func (h *Host) apply(r kernel.Request) kernel.Result {
 	var key [sha256.Size]byte
 	if op, ok := r.Op.(kernel.AddSA); ok {
 		key = keyOfSA(op.SA)
+		h.ordered(op.SA)
 	}
 	result := h.kernel.Apply(h.w.Now(), r)
 	if op, ok := r.Op.(kernel.DeleteSA); ok {
@@ -82,13 +83,18 @@ func (h *Host) apply(r kernel.Request) kernel.Result {
 	return result
 }
 
-// added notes a new SA and checks its key and its place in the order.
+// added notes a new SA and checks its key.
 func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
 	delete(h.reserved, sa.SAID)
 	h.w.keyUsed(h, sa, key)
 	sa.EncrKey, sa.IntegKey = nil, nil
 	h.installed[sa.SAID] = &installedSA{sa: sa, key: key}
-	// Counted over the kernel's life, for an old SA of a pair may end before the other.
+}
+
+// ordered holds that the inbound SA of a pair is asked for before the outbound
+// one. It counts over the kernel's life, for one SA of a pair may end, or be
+// refused, before the other.
+func (h *Host) ordered(sa kernel.SA) {
 	n := h.ever[sa.ReqID]
 	if sa.Direction == kernel.In {
 		n.in++
@@ -97,7 +103,7 @@ func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
 	}
 	h.ever[sa.ReqID] = n
 	if n.in < n.out {
-		h.w.violate(h.Name, InboundFirst, "%v was installed, and nothing to receive with", sa)
+		h.w.violate(h.Name, InboundFirst, "%v comes without one to receive with", sa)
 	}
 }
 

@@ -19,49 +19,6 @@ var bad = Faults{
 	Delay: 10 * time.Millisecond, Jitter: 40 * time.Millisecond,
 }
 
-// kinds are the situations that the seeds go through in turn.
-var kinds = []struct {
-	name string
-	make func(r *rand.Rand) Scenario
-}{
-	{"tunnel over IPv4", func(*rand.Rand) Scenario { return pair(terms{}) }},
-	{"tunnel over IPv6", func(*rand.Rand) Scenario { return pair(terms{V6: true}) }},
-	{"transport over IPv4", func(*rand.Rand) Scenario { return pair(terms{Transport: true}) }},
-	{"transport over IPv6", func(*rand.Rand) Scenario { return pair(terms{V6: true, Transport: true}) }},
-	{"NAT between", func(*rand.Rand) Scenario { return pair(terms{NAT: true}) }},
-	{"both begin at once", func(*rand.Rand) Scenario {
-		s := pair(terms{})
-		s.Steps = []Step{{At: 900 * time.Millisecond, Name: "both up", Do: func(w *World) {
-			w.Host("tokyo").Up("osaka_out")
-			w.Host("osaka").Up("tokyo_out")
-		}}}
-		return s
-	}},
-	{"flushed and coming back", func(r *rand.Rand) Scenario {
-		s := pair(terms{})
-		for range 3 {
-			name := []string{"tokyo", "osaka"}[r.IntN(2)]
-			at := 5*time.Second + time.Duration(r.Int64N(int64(50*time.Second)))
-			s.Steps = append(s.Steps, Step{At: at, Name: "flush " + name, Do: func(w *World) { w.Host(name).Flush("") }})
-		}
-		return s
-	}},
-	{"three hosts", func(*rand.Rand) Scenario { return triangle() }},
-	{"reboot", func(r *rand.Rand) Scenario {
-		s := pair(terms{IKE: "dpd_delay 20 sec; interval_to_send 1 sec; max_retry_to_send 5;"})
-		name := []string{"tokyo", "osaka"}[r.IntN(2)]
-		at := 5*time.Second + time.Duration(r.Int64N(int64(30*time.Second)))
-		s.Steps = []Step{
-			{At: at, Name: "reboot " + name, Do: func(w *World) { w.Host(name).Crash(true) }},
-			{At: at + 10*time.Second, Name: "restart " + name, Do: func(w *World) { w.Host(name).Restart() }},
-		}
-		return s
-	}},
-	{"rekeying", func(*rand.Rand) Scenario {
-		return pair(terms{IKE: "need_pfs on; kmp_sa_lifetime_time 45 sec;", ESP: "ipsec_sa_lifetime_time 30 sec;"})
-	}},
-}
-
 // seeded makes the scenario of a seed.
 func seeded(seed uint64) Scenario {
 	k := kinds[seed%uint64(len(kinds))]

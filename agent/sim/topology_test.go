@@ -160,3 +160,10 @@ func triangle() Scenario {
 	}
 	return s
 }
+
+// replaced is a configuration with one text in place of another, and a further
+// line in its ikev2 block.
+func replaced(config, old, now, more string) string {
+	config = strings.ReplaceAll(config, old, now)
+	return strings.ReplaceAll(config, "pre_shared_key", more+" pre_shared_key")
+}
