@@ -350,6 +350,15 @@ func (e *Engine) flushed(proto kernel.Protocol) {
 	}
 }
 
+// requestedMode is the mode that USE_TRANSPORT_MODE, or its absence, asks for
+// (RFC 7296 §1.3.1).
+func requestedMode(transport bool) kernel.Mode {
+	if transport {
+		return kernel.Transport
+	}
+	return kernel.Tunnel
+}
+
 func modeName(m kernel.Mode) string {
 	if m == kernel.Transport {
 		return "transport"

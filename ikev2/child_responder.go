@@ -211,11 +211,11 @@ func (sa *ikeSA) chooseChild(m *received, a *childAnswer) *refusal {
 		tsi, tsr = sa.asSeenHere(tsi, tsr)
 	}
 	var fits []childAnswer
-	mode := ""
+	asked, mode := requestedMode(transport), ""
 	for _, conf := range confs {
-		if transport != (conf.Mode == kernel.Transport) {
+		if conf.Mode != asked {
 			if len(matchTraffic(conf, sa, tsi, tsr)) > 0 && mode == "" {
-				mode = fmt.Sprintf("mode: peer asks for %s; %s has %s", map[bool]string{true: "transport", false: "tunnel"}[transport], conf.place(), modeName(conf.Mode))
+				mode = fmt.Sprintf("mode: peer asks for %s; %s has %s", modeName(asked), conf.place(), modeName(conf.Mode))
 			}
 			continue
 		}

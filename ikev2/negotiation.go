@@ -122,9 +122,9 @@ func (n *negotiation) accept(sa *ikeSA, m *received, ni, nr, shared []byte, done
 func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 	c := n.child
 	transport := m.notification(message.USE_TRANSPORT_MODE) != nil
-	if transport != (c.conf.Mode == kernel.Transport) {
+	if requestedMode(transport) != c.conf.Mode {
 		return reasonModeMismatch, fmt.Errorf("mode: peer chooses %s; %s has %s",
-			map[bool]string{true: "transport", false: "tunnel"}[transport], c.conf.place(), modeName(c.conf.Mode))
+			modeName(requestedMode(transport)), c.conf.place(), modeName(c.conf.Mode))
 	}
 	choice, err := verifyChoice(n.offered, find[*message.SA](m).Proposals)
 	if err != nil {
@@ -150,7 +150,8 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 		}
 	}
 	// RFC 7296 §2.9: the answer is a subset of the request.
-	if len(local) == 0 || len(remote) == 0 || !coversAll(n.sent.local, local) || !coversAll(n.sent.remote, remote) {
+	within := coversAll(n.sent.local, local) && coversAll(n.sent.remote, remote)
+	if len(local) == 0 || len(remote) == 0 || !within {
 		return reasonTSUnacceptable, fmt.Errorf("traffic selectors: peer chooses %s to %s; this host asked for %s to %s",
 			tsList(local), tsList(remote), tsList(n.sent.local), tsList(n.sent.remote))
 	}
