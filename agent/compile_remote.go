@@ -156,11 +156,11 @@ func (c *compiler) sharedKey(k *config.IKEv2, out *ikev2.Remote) {
 	key, err := c.o.ReadSecret(k.PreSharedKey)
 	switch {
 	case err != nil:
-		c.find(config.Error, k.Pos, "key-file", "", "pre_shared_key %s: %v", k.PreSharedKey, err)
+		c.find(config.Error, k.PreSharedKeyPos, "key-file", "", "pre_shared_key %s: %v", k.PreSharedKey, err)
 	case len(key) == 0:
-		c.find(config.Error, k.Pos, "key-file", "", "pre_shared_key %s: the file is empty", k.PreSharedKey)
+		c.find(config.Error, k.PreSharedKeyPos, "key-file", "", "pre_shared_key %s: the file is empty", k.PreSharedKey)
 	case key[len(key)-1] == '\n':
-		c.find(config.Advice, k.Pos, "key-newline", "write the file without it, as `printf %s SECRET` does",
+		c.find(config.Advice, k.PreSharedKeyPos, "key-newline", "write the file without it, as `printf %s SECRET` does",
 			"pre_shared_key %s: the newline at the end of the file is part of the key", k.PreSharedKey)
 	}
 	out.SharedKey = key

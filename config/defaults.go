@@ -24,12 +24,18 @@ const (
 	// dead for an hour.
 	defaultDPDDelay = 60 * time.Second
 
+	// RFC 4303 §3.4.3 asks for 64 by default; networks have become faster.
+	defaultReplayWindow = 128
+	maxReplayWindow     = 4096 // packets
+
 	defaultIKEPort  = 500
 	defaultNATPort  = 4500
 	defaultKINKPort = 910
 	defaultSPMDPort = 9555
 	defaultDNSPort  = 53
 	defaultRADIUS   = 1812
+
+	defaultMetricsPort = 9580
 )
 
 // The built-in algorithms (RFC 8247, RFC 8221): AEADs first.

@@ -9,7 +9,7 @@ interface {
 	kink MY_IPV6;
 	spmd { unix "/run/racoon2/spmif"; 127.0.0.1; };
 	spmd_password "${KEYS}/spmd.pwd";
-	application_bypass off;
+	application_bypass off; kernel userspace; metrics 127.0.0.1 port 9100; log_format json;
 };
 resolver { resolver on; nameserver 192.0.2.53; dns_query { 127.0.0.1; ::1 port domain; }; };
 default {
@@ -49,7 +49,7 @@ remote all {
 		kmp_dh_group { curve25519; 14; modp1024; ecp521; };
 		kmp_auth_method { psk; eap; };
 		script { ike_sa_up "/up"; phase2_down "/down"; migration "/m"; };
-		need_pfs on; cookie_required on; send_peers_id on; max_ip4_alloc 1; max_ip6_alloc 1;
+		need_pfs on; cookie_required on; fragmentation on; mobike on; send_peers_id on; max_ip4_alloc 1; max_ip6_alloc 1;
 		request { ip4; dns; application_version; };
 		provide { addresspool pool; dns { 192.0.2.53; }; dhcp 192.0.2.67; application_version "1"; mip6_home_prefix fd00::/64; };
 		require_config_payload on; addke_required on; addke_unrequested on; offer_intermediate on;
@@ -67,12 +67,13 @@ selector ping { direction outbound; src ::1; dst ::1; upper_layer_protocol ipv6-
 policy plain {
 	action auto_ipsec; install off; remote_index all; ipsec_index { both; authenticated; }; ipsec_mode tunnel; ipsec_level unique;
 	my_sa_ipaddr MY_IPV6; peers_sa_ipaddr 2001:db8::2; initial_child_ke immediate;
+	start on; if_id 0x80000001; xfrm_interface ipsec0; mark 0x10/0xff; hw_offload crypto; mss_clamp pmtu;
 };
 policy roaming { action auto_ipsec; remote_index heir; };
 policy fixed { action static_ipsec; remote_index heir; };
 policy clear { action bypass; };
 policy drop { action discard; };
-ipsec both { ipsec_sa_lifetime_time 90 min; ipsec_sa_lifetime_byte infinite; ext_sequence on; sa_index plain; };
+ipsec both { ipsec_sa_lifetime_time 90 min; ipsec_sa_lifetime_byte infinite; ext_sequence on; replay_window 1024; sa_index plain; };
 ipsec authenticated { sa_index { plain; header; }; };
 sa plain { sa_protocol esp; esp_enc_alg { aes_gcm,128; aes256_cbc; }; spi 0x100; esp_addke_alg mlkem768; };
 sa header { sa_protocol ah; ah_auth_alg hmac_sha2_256; ah_addke_alg mlkem768; };

@@ -53,6 +53,10 @@ type Interface struct {
 	SPMD              []Address // unix paths, or addresses with Port 9555 where none is written
 	SPMDPassword      string    // path; "" when not given
 	ApplicationBypass bool      // IKE sockets bypass IPsec by themselves
+
+	Kernel    Kernel    // what carries IPsec
+	Metrics   *Address  // where metrics are served; nil: nowhere
+	LogFormat LogFormat // of the agent's log
 }
 
 // Resolver is the resolver section: the DNS proxy.
@@ -133,10 +137,11 @@ type Common struct {
 	GracePeriod      time.Duration // kmp_sa_grace_period; 0: never
 	ChildNegoLimit   time.Duration // ipsec_sa_nego_time_limit; 0: unlimited
 
-	AuthMethods  []AuthMethod
-	PreSharedKey string // path; "" when not given
-	MyKey        *PublicKey
-	PeersKey     *PublicKey
+	AuthMethods     []AuthMethod
+	PreSharedKey    string // path; "" when not given
+	PreSharedKeyPos Pos    // of pre_shared_key; not valid when not given
+	MyKey           *PublicKey
+	PeersKey        *PublicKey
 
 	DPDDelay time.Duration // 0: never
 	Scripts  map[Event]string
@@ -152,6 +157,8 @@ type IKEv2 struct {
 
 	CookieRequired bool
 	SendPeersID    bool // the initiator sends IDr
+	Fragmentation  bool // IKE messages may be fragmented (RFC 7383)
+	MOBIKE         bool // the addresses of an IKE SA may change (RFC 4555)
 
 	Request []ConfigAttribute // asked for in CFG_REQUEST
 	Provide *Provide          // given in CFG_REPLY; nil: nothing
@@ -278,6 +285,13 @@ type Policy struct {
 
 	InitialChildKE InitialChildKE
 
+	Start         bool     // initiate when the agent starts, and again when the SA is lost
+	IfID          uint32   // interface identifier of SAs and policies (XFRM); 0: none
+	XFRMInterface string   // network device that carries IfID; "": none
+	Mark          *Mark    // firewall mark of SAs and policies; nil: none
+	HWOffload     Offload  // what network devices do of the work
+	MSSClamp      MSSClamp // bound of TCP's segments
+
 	// Disabled policies cannot be used. Reason says why.
 	Disabled bool
 	Reason   string
@@ -291,6 +305,7 @@ type IPsec struct {
 	Lifetime      time.Duration // 0: unlimited
 	LifetimeBytes uint64        // 0: unlimited
 	ExtSequence   bool          // extended sequence numbers (RFC 4303 §2.2.1)
+	ReplayWindow  uint32        // packets that may arrive out of order (RFC 4303 §3.4.3); 0: no anti-replay
 	SAs           []*SA         // at most one for each protocol
 
 	// Disabled bundles cannot be used. Reason says why.

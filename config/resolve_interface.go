@@ -11,6 +11,12 @@ func (r *resolver) buildInterface() {
 	i.SPMD = withPorts(get[[]Address](v, "spmd", nil), defaultSPMDPort)
 	i.SPMDPassword = get(v, "spmd_password", "")
 	i.ApplicationBypass = get(v, "application_bypass", true)
+	i.Kernel = Kernel(get(v, "kernel", uint8(KernelAuto)))
+	i.LogFormat = LogFormat(get(v, "log_format", uint8(LogText)))
+	if a := get(v, "metrics", Address{}); a.Kind != 0 {
+		i.Metrics = &withPorts([]Address{a}, defaultMetricsPort)[0]
+	}
+	r.checkListen(v, "metrics")
 	for _, name := range []string{"ike", "kink"} {
 		r.checkListen(v, name)
 	}
@@ -43,7 +49,11 @@ func withPorts(list []Address, port uint16) []Address {
 
 // checkListen refuses addresses that nothing can listen on.
 func (r *resolver) checkListen(v view, name string) {
-	for _, a := range get[[]Address](v, name, nil) {
+	list := get[[]Address](v, name, nil)
+	if a := get(v, name, Address{}); a.Kind != 0 {
+		list = []Address{a}
+	}
+	for _, a := range list {
 		switch {
 		case a.Kind == AddressFQDN:
 			r.errorf("host-name", at(a.Pos, a.Name), "write an address, or a macro such as MY_IP",

@@ -154,6 +154,7 @@ func (r *resolver) common(v view, kmp KMP) Common {
 		GracePeriod:       get(v, "kmp_sa_grace_period", time.Duration(0)),
 		ChildNegoLimit:    get(v, "ipsec_sa_nego_time_limit", time.Duration(0)),
 		PreSharedKey:      get(v, "pre_shared_key", ""),
+		PreSharedKeyPos:   v.writtenAt("pre_shared_key"),
 		MyKey:             get[*PublicKey](v, "my_public_key", nil),
 		PeersKey:          get[*PublicKey](v, "peers_public_key", nil),
 		DPDDelay:          get(v, "dpd_delay", defaultDPDDelay),

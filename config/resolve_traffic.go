@@ -73,6 +73,7 @@ func (r *resolver) buildIPsec(p *IPsec, v view) {
 	p.Lifetime = get(v, "ipsec_sa_lifetime_time", defaultChildLifetime)
 	p.LifetimeBytes = get(v, "ipsec_sa_lifetime_byte", uint64(0))
 	p.ExtSequence = get(v, "ext_sequence", false)
+	p.ReplayWindow = r.replayWindow(v)
 	e := v.get("sa_index")
 	if e == nil {
 		p.SAs = []*SA{r.builtinSA()}
@@ -117,6 +118,7 @@ func (r *resolver) buildPolicy(p *Policy, v view) {
 	p.Mode = Mode(get(v, "ipsec_mode", uint8(ModeTunnel)))
 	p.Level = Level(get(v, "ipsec_level", uint8(LevelRequire)))
 	p.InitialChildKE = InitialChildKE(get(v, "initial_child_ke", uint8(InitialChildKEOff)))
+	r.buildExtensions(p, v)
 	p.MySAIPAddr = pointer(get(v, "my_sa_ipaddr", Address{}))
 	p.PeersSAIPAddr = pointer(get(v, "peers_sa_ipaddr", Address{}))
 	p.Action = Action(get(v, "action", uint8(ActionAutoIPsec)))

@@ -76,7 +76,10 @@ var interfaceDirectives = []directive{
 	{name: "kink", where: inInterface, value: addressList, once: true},
 	{name: "spmd", where: inInterface, value: socketList, once: true},
 	{name: "spmd_password", where: inInterface, value: pathName, once: true},
-	{name: "application_bypass", where: inInterface, value: boolean, once: true},
+	{name: "application_bypass", where: inInterface, value: boolean, once: true, idle: "the sockets of IKE always bypass the policies", quiet: true},
+	{name: "kernel", where: inInterface, value: oneOf(kernelWords), once: true, idle: "the option --kernel of racoon2 run decides", quiet: uint8(KernelAuto)},
+	{name: "metrics", where: inInterface, value: address, once: true, idle: notYet},
+	{name: "log_format", where: inInterface, value: oneOf(logFormatWords), once: true, idle: "the option --log-format of racoon2 run decides", quiet: uint8(LogText)},
 
 	{name: "resolver", where: inResolver, value: boolean, idle: notYet},
 	{name: "nameserver", where: inResolver, value: addressList},
@@ -163,6 +166,8 @@ var ikev1Directives = []directive{
 
 var ikev2Directives = []directive{
 	{name: "cookie_required", where: inIKEv2, value: boolean},
+	{name: "fragmentation", where: inIKEv2, value: boolean, idle: "IKE fragmentation (RFC 7383) is not built yet"},
+	{name: "mobike", where: inIKEv2, value: boolean, idle: "MOBIKE (RFC 4555) is not built yet"},
 	{name: "send_peers_id", where: inIKEv2, value: boolean},
 	{name: "request", where: inIKEv2, value: wordList(requestWords), idle: notYet},
 	{name: "provide", where: inIKEv2, value: block(inProvide), idle: notYet},
@@ -191,8 +196,8 @@ var ikev2Directives = []directive{
 var trafficDirectives = []directive{
 	{name: "order", where: inSelector, value: number},
 	{name: "direction", where: inSelector, value: oneOf(directionWords)},
-	{name: "src", where: inSelector, value: addressList},
-	{name: "dst", where: inSelector, value: addressList},
+	{name: "src", where: inSelector, value: trafficList},
+	{name: "dst", where: inSelector, value: trafficList},
 	{name: "upper_layer_protocol", where: inSelector, value: upperLayer},
 	{name: "next_header_including", where: inSelector, value: protocolName, idle: "no kernel asks for it"},
 	{name: "tagged", where: inSelector, value: text, idle: "it is a tag of BSD's pf"},
@@ -209,9 +214,17 @@ var trafficDirectives = []directive{
 	{name: "peers_sa_ipaddr", where: inPolicy, value: address},
 	{name: "initial_child_ke", where: inPolicy, value: oneOf(initialChildKEWords), idle: notYet, quiet: uint8(InitialChildKEOff)},
 
+	{name: "start", where: inPolicy, value: boolean, idle: notYet},
+	{name: "if_id", where: inPolicy, value: number32, idle: notYet},
+	{name: "xfrm_interface", where: inPolicy, value: interfaceName, idle: notYet},
+	{name: "mark", where: inPolicy, value: markValue, idle: notYet},
+	{name: "hw_offload", where: inPolicy, value: oneOf(offloadWords), idle: notYet, quiet: uint8(OffloadOff)},
+	{name: "mss_clamp", where: inPolicy, value: mssValue, idle: notYet, quiet: MSSClamp{}},
+
 	{name: "ipsec_sa_lifetime_time", where: inIPsec, value: timeSpan},
 	{name: "ipsec_sa_lifetime_byte", where: inIPsec, value: octets},
 	{name: "ext_sequence", where: inIPsec, value: boolean},
+	{name: "replay_window", where: inIPsec, value: number, idle: "the agent takes a window of 128 packets, or the most that the kernel has", quiet: defaultReplayWindow},
 	{name: "sa_index", where: inIPsec, value: referenceList},
 
 	{name: "sa_protocol", where: inSA, value: oneOf(saProtocolWords)},

@@ -94,6 +94,14 @@ func (v view) posOf(name string) Pos {
 	return v.pos()
 }
 
+// writtenAt is the position of a directive; not valid where nobody wrote it.
+func (v view) writtenAt(name string) Pos {
+	if e := v.get(name); e != nil {
+		return e.pos
+	}
+	return Pos{}
+}
+
 // read reads the statements of a block into a section.
 func (r *resolver) read(kind place, name string, pos Pos, body *Block) *section {
 	s := &section{kind: kind, name: name, pos: pos, entries: make(map[string]*entry, len(body.Statements))}
@@ -144,6 +152,10 @@ func (d *directive) asksNothing(val any) bool {
 		return d.quiet == v
 	case uint64:
 		return v == 0
+	case int:
+		return d.quiet == v
+	case MSSClamp:
+		return d.quiet == v
 	}
 	return false
 }

@@ -25,6 +25,14 @@ var (
 	boolWords = []word{
 		{"off", 0}, {"disable", 0}, {"no", 0}, {"on", 1}, {"enable", 1}, {"yes", 1},
 	}
+	kernelWords = []word{
+		{"auto", uint8(KernelAuto)}, {"xfrm", uint8(KernelXFRM)}, {"pfkey", uint8(KernelPFKey)},
+		{"userspace", uint8(KernelUserspace)},
+	}
+	logFormatWords = []word{{"text", uint8(LogText)}, {"json", uint8(LogJSON)}}
+	offloadWords   = []word{
+		{"off", uint8(OffloadOff)}, {"crypto", uint8(OffloadCrypto)}, {"packet", uint8(OffloadPacket)},
+	}
 	selectorCheckWords = []word{{"obey", uint8(CheckObey)}, {"exact", uint8(CheckExact)}}
 	proposalCheckWords = []word{
 		{"obey", uint8(CheckObey)}, {"strict", uint8(CheckStrict)},
