@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"racoon2/agent/logging"
+	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kernel/fake"
 	"racoon2/kernel/trace"
@@ -311,23 +312,23 @@ func TestPeersMeetOneShard(t *testing.T) {
 	request := make([]byte, 28)
 	request[19] = 0x08
 	peer := netip.MustParseAddrPort("192.0.2.2:500")
-	want := addressShard(peer.Addr(), 4)
+	want := ikev2.ShardOfAddress(peer.Addr(), 4)
 	for spi := range 256 {
 		request[0] = byte(spi)
-		if got := shardOf(request, netip.AddrPortFrom(peer.Addr(), uint16(spi+1)), 4); got != want {
+		if got := ikev2.ShardOf(request, netip.AddrPortFrom(peer.Addr(), uint16(spi+1)), 4); got != want {
 			t.Fatalf("SPI %d goes to shard %d, others to %d", spi, got, want)
 		}
 	}
 	request[8] = 3 // an SPI of ours
-	if got := shardOf(request, peer, 4); got != 3 {
+	if got := ikev2.ShardOf(request, peer, 4); got != 3 {
 		t.Errorf("a message with our SPI goes to shard %d", got)
 	}
-	if got := shardOf(nil, peer, 4); got != 0 {
+	if got := ikev2.ShardOf(nil, peer, 4); got != 0 {
 		t.Errorf("garbage goes to shard %d", got)
 	}
 	seen := make(map[int]bool)
 	for a := netip.MustParseAddr("192.0.2.1"); len(seen) < 4; a = a.Next() {
-		seen[addressShard(a, 4)] = true
+		seen[ikev2.ShardOfAddress(a, 4)] = true
 	}
 }
 

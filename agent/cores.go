@@ -115,7 +115,7 @@ func (a *Agent) home(name string) int {
 	}
 	for _, r := range a.plan.Load().compiled.IKEv2.Remotes {
 		if r.Name == name && len(r.Peers) > 0 {
-			return addressShard(r.Peers[0].Addr(), len(a.shards))
+			return ikev2.ShardOfAddress(r.Peers[0].Addr(), len(a.shards))
 		}
 	}
 	return 0

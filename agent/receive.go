@@ -3,13 +3,11 @@ package agent
 import (
 	"encoding/binary"
 	"errors"
-	"hash/fnv"
 	"net"
 	"net/netip"
 	"syscall"
 
 	"racoon2/ikev2"
-	"racoon2/ikev2/message"
 	"racoon2/kernel/trace"
 )
 
@@ -81,37 +79,11 @@ func (a *Agent) arrived(e *endpoint, local, remote netip.AddrPort, data []byte) 
 		return
 	}
 	a.log.Packet("agent", "received", local, remote, data)
-	shard := a.shards[shardOf(data, remote, len(a.shards))]
+	shard := a.shards[ikev2.ShardOf(data, remote, len(a.shards))]
 	if !shard.offer(ikev2.Datagram{Local: local, Remote: remote, Data: append([]byte(nil), data...)}) {
 		a.trace("agent", trace.Event{
 			Tag: trace.InternalWarn, Reason: reasonOverload,
 			Text: "dropped a datagram: more arrive than can be worked on",
 		})
 	}
-}
-
-// shardOf finds the shard for a datagram. A peer's request for a new IKE SA goes
-// by its address alone: so all that stands between two hosts, whoever began it,
-// meets on one shard, which INITIAL_CONTACT (RFC 7296 §2.4) and simultaneous
-// beginnings want. Everything else goes where the SPI says.
-func shardOf(data []byte, remote netip.AddrPort, shards int) int {
-	if newIKESA(data) {
-		return addressShard(remote.Addr(), shards)
-	}
-	return ikev2.ShardOf(data, remote, shards)
-}
-
-// newIKESA says whether a message comes from an initiator that has no SPI of
-// ours yet (RFC 7296 §3.1).
-func newIKESA(data []byte) bool {
-	return len(data) >= message.HeaderLen && message.Flags(data[19])&message.FlagInitiator != 0 &&
-		binary.BigEndian.Uint64(data[8:16]) == 0
-}
-
-// addressShard spreads peers over the shards by their addresses.
-func addressShard(addr netip.Addr, shards int) int {
-	octets := addr.Unmap().As16()
-	f := fnv.New32a()
-	f.Write(octets[:])
-	return int(f.Sum32() % uint32(shards))
 }
