@@ -50,14 +50,15 @@ func (sa *ikeSA) rekeyUnderWay(c *childSA) bool {
 func (t *childTask) settle(sa *ikeSA, low []byte) {
 	old := t.replace
 	sa.e.trace(trace.Info, reasonChildRekeyed, "child SA rekeyed", t.child.attrs()...)
-	if old.peers != nil && old.peers.state == childUp && bytes.Compare(low, old.peersLow) < 0 {
-		if old.state != childGone {
-			old.state = childReplaced // the peer deletes it, or has done so already
+	gone := old.state == childGone // the peer was through with its own rekey
+	if old.peers != nil && (old.peers.state == childUp || gone) && bytes.Compare(low, old.peersLow) < 0 {
+		if !gone {
+			old.state = childReplaced // the peer deletes it
 		}
 		t.child.close("both ends rekeyed at once, and the other child stays")
 		return
 	}
-	if old.state == childGone {
+	if gone {
 		return
 	}
 	old.peers = nil // which the peer deletes, if there is one
