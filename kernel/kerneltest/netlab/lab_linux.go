@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,7 +88,51 @@ func (l *Lab) Join(a *NS, aLink string, b *NS, bLink string) error {
 	l.onClose(func() error {
 		return a.link(aLink, func(c *route.Conn, link route.Link) error { return c.DeleteLink(link.Index) })
 	})
-	return errors.Join(a.SetUp(aLink, true), b.SetUp(bLink, true))
+	// The end that goes up first has no carrier yet, and drops what it should
+	// send until the kernel notices the carrier, up to a second later. Going up
+	// once more, with the carrier there, it mostly sends at once.
+	err = errors.Join(a.SetUp(aLink, true), b.SetUp(bLink, true), a.SetUp(aLink, false), a.SetUp(aLink, true))
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe(a, aLink, b, bLink), probe(b, bLink, a, aLink))
+}
+
+const (
+	probeType = 0x88b5 // IEEE 802 local experimental EtherType 1
+	probeTime = 5 * time.Second
+)
+
+// probe sends frames from one end of a link until the other end gets one.
+func probe(a *NS, aLink string, b *NS, bLink string) error {
+	from, err := a.Link(aLink)
+	if err != nil {
+		return err
+	}
+	to, err := b.Link(bLink)
+	if err != nil {
+		return err
+	}
+	var in, out int
+	if err := b.Do(func() (err error) { in, err = packetSocket(to.Index, probeType); return err }); err != nil {
+		return err
+	}
+	defer unix.Close(in)
+	if err := a.Do(func() (err error) { out, err = packetSocket(from.Index, 0); return err }); err != nil {
+		return err
+	}
+	defer unix.Close(out)
+	frame := slices.Concat(to.Address, from.Address, []byte{probeType >> 8, probeType & 0xff}, make([]byte, 46))
+	for end := time.Now().Add(probeTime); time.Now().Before(end); {
+		if err := unix.Sendto(out, frame, 0, &unix.SockaddrLinklayer{Ifindex: from.Index}); err != nil && err != unix.ENOBUFS && err != unix.ENETDOWN {
+			return err
+		}
+		const wait = 2 // milliseconds
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(in), Events: unix.POLLIN}}, wait); n > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("no frame gets from %s of %s to %s of %s", aLink, a.Name, bLink, b.Name)
 }
 
 // withRoute runs f with a Conn of the calling thread's namespace.

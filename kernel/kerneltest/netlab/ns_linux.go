@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -133,9 +134,11 @@ func (ns *NS) SetMTU(link string, mtu int) error {
 	return ns.link(link, func(c *route.Conn, l route.Link) error { return c.SetMTU(l.Index, mtu) })
 }
 
-// Address gives an interface addresses, "10.9.0.1/24".
+// Address gives an interface addresses, "10.9.0.1/24", and waits until the
+// kernel answers for them.
 func (ns *NS) Address(link string, addresses ...string) error {
 	return ns.link(link, func(c *route.Conn, l route.Link) error {
+		var added []netip.Prefix
 		for _, s := range addresses {
 			p, err := netip.ParsePrefix(s)
 			if err != nil {
@@ -144,9 +147,31 @@ func (ns *NS) Address(link string, addresses ...string) error {
 			if err := c.AddAddress(l.Index, p); err != nil {
 				return err
 			}
+			added = append(added, p)
 		}
-		return nil
+		return usable(c, added)
 	})
+}
+
+// usable waits until the kernel answers for addresses. It finishes IPv6 ones in
+// the background, even without duplicate address detection; the route to them
+// comes last.
+func usable(c *route.Conn, added []netip.Prefix) error {
+	const patience, pause = 5 * time.Second, time.Millisecond
+	end := time.Now().Add(patience)
+	for _, p := range added {
+		for {
+			r, err := c.Lookup(p.Addr(), 0)
+			if err == nil && r.Kind == route.Local {
+				break
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("address %s does not become usable: %v", p, err)
+			}
+			time.Sleep(pause)
+		}
+	}
+	return nil
 }
 
 // Route sends a destination ("0.0.0.0/0") by a gateway.
