@@ -67,7 +67,9 @@ func clearPacket() kernel.Selector {
 }
 
 // rekeying makes SAs short-lived.
-func rekeying(s *Scenario) { *s = pair(terms{ESP: "ipsec_sa_lifetime_time 20 sec;"}) }
+func rekeying(s *Scenario) {
+	s.Hosts = pair(terms{ESP: "ipsec_sa_lifetime_time 20 sec;"}).Hosts
+}
 
 var bugs = []bug{
 	{
@@ -275,6 +277,26 @@ var bugs = []bug{
 		caught:   NoStorm,
 	},
 	{
+		name: "asks for one child after the other",
+		tap: func() *Tap {
+			return &Tap{Output: func(h *Host, _ fake.Packet, d *fake.Datagram) *fake.Datagram {
+				if d != nil && d.ESP {
+					again := ikev2.Initiate{Remote: "osaka", Child: "osaka_out", Packet: &d.Inner.Selector}
+					h.later(0, func() { h.engineInput(h.shards[0], again) })
+				}
+				return d
+			}}
+		},
+		scenario: func(s *Scenario) {
+			// The engine takes a child that is seconds old for the answer.
+			for i := range s.Flows {
+				s.Flows[i].Interval = 6 * time.Second
+			}
+			s.Duration = 3 * time.Minute
+		},
+		caught: NoPileUp,
+	},
+	{
 		name: "loses an IKE SA that its peer keeps",
 		tap: func() *Tap {
 			return &Tap{Send: func(h *Host, s ikev2.Send) []ikev2.Send {
@@ -299,11 +321,11 @@ var bugs = []bug{
 func (b bug) buggy() Scenario {
 	s := pair(terms{})
 	s.Faults = calm
+	s.Duration, s.Settle = 30*time.Second, 10*time.Second
 	if b.scenario != nil {
 		b.scenario(&s)
 	}
 	s.Name, s.Seed = b.name, 1
-	s.Duration, s.Settle = 30*time.Second, 10*time.Second
 	return s
 }
 

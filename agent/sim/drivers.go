@@ -136,7 +136,9 @@ func (h *Host) performPolicy(effect policy.Effect) {
 		in := ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}
 		h.later(0, func() { h.engineInput(h.shardFor(e.Remote), in) })
 	case policy.Trace:
-		h.trace(e.Event)
+		if e.Event.Tag != trace.Debug { // it has a word for each packet that waits
+			h.trace(e.Event)
+		}
 	}
 }
 

@@ -33,6 +33,8 @@ const (
 	InboundFirst Invariant = "the inbound SA comes first"
 	// NoKeyReuse: no key is installed for two SAs.
 	NoKeyReuse Invariant = "no key is installed twice"
+	// NoPileUp: no more SAs stand for one policy than rekeying and crossing explain.
+	NoPileUp Invariant = "SAs do not pile up"
 	// NoStorm: the number of messages and events is bounded.
 	NoStorm Invariant = "no storm"
 )

@@ -16,6 +16,10 @@ type installedSA struct {
 	key [sha256.Size]byte
 }
 
+// maxTwins bounds the SAs of one direction and reqid: two IKE SAs may each have
+// a child, each child a successor, and a few may be on their way out.
+const maxTwins = 12
+
 // submit gives an operation to the kernel, which does one after the other.
 func (h *Host) submit(r kernel.Request) {
 	h.kernelFree = max(h.kernelFree, h.w.now) + kernelTime
@@ -89,6 +93,15 @@ func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
 	h.w.keyUsed(h, sa, key)
 	sa.EncrKey, sa.IntegKey = nil, nil
 	h.installed[sa.SAID] = &installedSA{sa: sa, key: key}
+	twins := 0
+	for _, other := range h.installed {
+		if other.sa.ReqID == sa.ReqID && other.sa.Direction == sa.Direction {
+			twins++
+		}
+	}
+	if twins > maxTwins {
+		h.w.violate(h.Name, NoPileUp, "%v is number %d with its reqid", sa, twins)
+	}
 }
 
 // ordered holds that the inbound SA of a pair is asked for before the outbound

@@ -161,9 +161,11 @@ func triangle() Scenario {
 	return s
 }
 
-// replaced is a configuration with one text in place of another, and a further
-// line in its ikev2 block.
+// replaced is a configuration with one text in place of another, and with
+// further lines in its ikev2 blocks.
 func replaced(config, old, now, more string) string {
-	config = strings.ReplaceAll(config, old, now)
+	if old != "" {
+		config = strings.ReplaceAll(config, old, now)
+	}
 	return strings.ReplaceAll(config, "pre_shared_key", more+" pre_shared_key")
 }

@@ -15,8 +15,8 @@ type wire struct {
 	w *World
 	// asked are the requests that a host received, answered the responses.
 	asked, answered map[exchangeKey]bool
-	// octets are those of protected messages, by sender.
-	octets map[exchangeKey][sha256.Size]byte
+	// octets are those of protected messages and of their fragments, by sender.
+	octets map[fragmentKey][sha256.Size]byte
 	// farewells are INFORMATIONAL requests that were sent out of the window: the
 	// last word of a host that gives an IKE SA up.
 	farewells map[exchangeKey]bool
@@ -33,10 +33,27 @@ type exchangeKey struct {
 	id        uint32
 }
 
+// fragmentKey names one datagram of a message (RFC 7383 §2.5); Total is 0 for a
+// message in one piece.
+type fragmentKey struct {
+	exchangeKey
+	Number, Total uint16
+}
+
+func fragmentOf(k exchangeKey, data []byte) fragmentKey {
+	f := fragmentKey{exchangeKey: k}
+	if m, err := message.Decode(data); err == nil && len(m.Payloads) > 0 {
+		if skf, ok := m.Payloads[len(m.Payloads)-1].(*message.EncryptedFragment); ok {
+			f.Number, f.Total = skf.Number, skf.Total
+		}
+	}
+	return f
+}
+
 func newWire(w *World) *wire {
 	return &wire{
 		w: w, asked: make(map[exchangeKey]bool), answered: make(map[exchangeKey]bool),
-		octets: make(map[exchangeKey][sha256.Size]byte), farewells: make(map[exchangeKey]bool),
+		octets: make(map[fragmentKey][sha256.Size]byte), farewells: make(map[exchangeKey]bool),
 	}
 }
 
@@ -74,11 +91,11 @@ func (x *wire) sent(h *Host, data []byte) {
 	if !k.response && k.id > 0 {
 		x.window(h, k, m)
 	}
-	sum := sha256.Sum256(data)
-	if old, again := x.octets[k]; again && old != sum {
+	sum, f := sha256.Sum256(data), fragmentOf(k, data)
+	if old, again := x.octets[f]; again && old != sum {
 		x.w.violate(h.Name, SameOctets, "%v %s %d was sent again with other octets", m.Exchange, kind(m), m.MessageID)
 	}
-	x.octets[k] = sum
+	x.octets[f] = sum
 }
 
 // window holds that a request waits for the answer to the one before. One that
@@ -148,6 +165,8 @@ func (x *wire) describe(data []byte) string {
 			name = "KE(" + p.Method.String() + ")"
 		case *message.Encrypted:
 			name = "SK"
+		case *message.EncryptedFragment:
+			name = fmt.Sprintf("SKF(%d of %d)", p.Number, p.Total)
 		}
 		names = append(names, name)
 	}
