@@ -5,7 +5,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 60s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X racoon2/agent.Version=$(VERSION)
+LDFLAGS := -s -w -X racoon2/agent.stamped=$(VERSION)
 # The binary is static: without cgo all threads can drop privileges together.
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
