@@ -40,6 +40,9 @@ func (e *entry) live() bool {
 	return true
 }
 
+// good says that it is an answer and no failure.
+func (e *entry) good() bool { return e.rcode == NoError || e.rcode == NXDomain }
+
 // The bounds of the cache beside the number of answers.
 const (
 	maxCached    = 16 << 10 // octets of one answer

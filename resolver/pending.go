@@ -192,7 +192,7 @@ func (r *Resolver) failToFiles(now time.Time, p *pending, out *Outbox) bool {
 // cacheFailure keeps a failure for a moment (RFC 2308 §7), unless the answer
 // before is still good or may be served stale.
 func (r *Resolver) cacheFailure(now time.Time, e *entry) {
-	if old := r.cache.get(e.question); old != nil && now.Before(old.expires.Add(r.s.ServeStale)) {
+	if old := r.cache.get(e.question); old != nil && old.good() && now.Before(old.expires.Add(r.s.ServeStale)) {
 		old.recheck = now.Add(staleRecheck)
 		return
 	}
@@ -203,7 +203,7 @@ func (r *Resolver) cacheFailure(now time.Time, e *entry) {
 // (RFC 8767); it says whether there was one.
 func (r *Resolver) serveStale(now time.Time, p *pending, out *Outbox) bool {
 	e := r.cache.get(p.question)
-	if e == nil || !now.Before(e.expires.Add(r.s.ServeStale)) || e.rcode != NoError && e.rcode != NXDomain || !e.live() {
+	if e == nil || !now.Before(e.expires.Add(r.s.ServeStale)) || !e.good() || !e.live() {
 		return false
 	}
 	stale := !now.Before(e.expires)
