@@ -1,10 +1,13 @@
 package userspace
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"racoon2/kernel"
 	"racoon2/kernel/netlink/nft"
@@ -80,7 +83,7 @@ func (g *guard) build() error {
 		b.AddChain(c)
 	}
 	if err := g.conn.Commit(&b); err != nil {
-		return fmt.Errorf("guard: %w", err)
+		return err
 	}
 	g.built = true
 	return nil
@@ -91,11 +94,6 @@ func (g *guard) set(policies []kernel.Policy, strict bool) error {
 	if g.conn == nil {
 		return nil
 	}
-	if !g.built {
-		if err := g.build(); err != nil {
-			return err
-		}
-	}
 	want := guardRules{}
 	if strict {
 		want.addMarks(g.ports)
@@ -104,9 +102,26 @@ func (g *guard) set(policies []kernel.Policy, strict bool) error {
 	for _, p := range policies {
 		want.addPolicy(p)
 	}
+	err := g.install(want)
+	if errors.Is(err, unix.ENOENT) { // somebody flushed the host's whole rule set
+		g.built = false
+		err = g.install(want)
+	}
+	if err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	return nil
+}
+
+func (g *guard) install(want guardRules) error {
+	if !g.built {
+		if err := g.build(); err != nil {
+			return err
+		}
+	}
 	for _, c := range baseChains {
 		if err := g.update(c.Name+g.suffix, want[c.Name]); err != nil {
-			return fmt.Errorf("guard: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -291,7 +306,7 @@ func (g *guard) settle() error {
 		b.FlushChain(guardTable, name)
 		b.DeleteChain(guardTable, name)
 	}
-	if err := g.conn.Commit(&b); err != nil {
+	if err := g.conn.Commit(&b); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("guard: %w", err)
 	}
 	g.old = nil

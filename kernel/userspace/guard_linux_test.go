@@ -12,6 +12,7 @@ import (
 
 	"racoon2/kernel"
 	"racoon2/kernel/kerneltest/netlab"
+	"racoon2/kernel/netlink/nft"
 )
 
 // hostTunnels protect all traffic between the hosts of hostPair.
@@ -369,4 +370,50 @@ func TestMapping(t *testing.T) {
 		t.Errorf("another event: %+v", e)
 	default:
 	}
+}
+
+// Whoever flushes the host's rule set opens the guard only until the next
+// change of a policy.
+func TestGuardComesBack(t *testing.T) {
+	_, na, nb := hostPair(t)
+	a := start(t, na, Options{})
+	w := hostTunnels[0]
+	a.policies(w, w.selector())
+	must(t, na.Do(func() error {
+		c, err := nft.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		var b nft.Batch
+		b.DeleteTable(guardTable)
+		return c.Commit(&b)
+	}))
+	w = hostTunnels[1]
+	a.policies(w, w.selector())
+	injected(t, nb, na, false, "after the next policy")
+}
+
+// Counted packets and comments show in the guard's rules, for operators.
+func TestGuardCounts(t *testing.T) {
+	_, na, nb := hostPair(t)
+	a := start(t, na, Options{})
+	w := hostTunnels[0]
+	a.policies(w, w.selector())
+	delivered(t, nb, na, netip.MustParseAddr("10.9.0.2"), netip.MustParseAddr("10.9.0.1"), 4711)
+	must(t, na.Do(func() error {
+		c, err := nft.Dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		rules, err := c.Rules(guardTable, chainInput)
+		for _, r := range rules {
+			if r.Comment == w.selector().Reverse().String() && r.Packets == 1 {
+				return err
+			}
+		}
+		t.Errorf("rules %+v", rules)
+		return err
+	}))
 }

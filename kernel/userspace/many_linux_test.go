@@ -10,7 +10,7 @@ import (
 
 // Some hundred policies come and go in reasonable time.
 func TestManyPolicies(t *testing.T) {
-	const n = 200
+	const n = 60
 	_, na, _ := hostPair(t)
 	a := start(t, na, Options{})
 	began := time.Now()

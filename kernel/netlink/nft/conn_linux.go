@@ -116,7 +116,7 @@ type Listed struct {
 	Packets, Bytes uint64 // of its Counter, 0 without one
 }
 
-// Rules returns a chain's rules, in their order. No such chain is unix.ENOENT.
+// Rules returns a chain's rules, in their order; none when there is no such chain.
 func (c *Conn) Rules(t Table, chain string) ([]Listed, error) {
 	var b netlink.Builder
 	b.Raw(genHeader())
