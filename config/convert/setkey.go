@@ -218,8 +218,13 @@ func (r *rule) readPolicy(words []word) (*rule, error) {
 			return nil, err
 		}
 	}
-	if len(r.requests) == 0 || r.requests[0].proto == "" {
+	if len(r.requests) == 0 {
 		return nil, fmt.Errorf("the policy names no protocol")
+	}
+	for _, q := range r.requests {
+		if q.mode == "tunnel" && !q.dst.IsValid() {
+			return nil, fmt.Errorf("the tunnel has no ends")
+		}
 	}
 	return r, nil
 }
