@@ -1,7 +1,6 @@
 package userspace
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -68,8 +67,10 @@ type host interface {
 	apply(p []kernel.Policy) error // capture and guard what policies say
 	settle() error                 // remove what a crashed instance left
 	exempt(kernel.Socket) error    // from rules and guards
-	carry(kernel.Socket) error     // prepare for ESP in UDP
-	clearInbound() string          // why clear packets are not guarded against; ""
+
+	// carry prepares a socket for ESP in UDP, and says what it is bound to.
+	carry(kernel.Socket) (netip.Addr, error)
+	clearInbound() string // why clear packets are not guarded against; ""
 	warnings() []string
 	close() error
 }
@@ -88,7 +89,7 @@ type Backend struct {
 	closed  error
 
 	mu    sync.RWMutex
-	encap []kernel.Socket
+	encap []attached
 
 	settleMu sync.Mutex
 	settleAt time.Time // zero: done
@@ -154,36 +155,6 @@ func (b *Backend) Warnings() []string { return b.host.warnings() }
 // Counters is what the packet path counted since the start, by name.
 func (b *Backend) Counters() map[string]uint64 { return b.core.counts.values() }
 
-// Bypass exempts a socket of the agent from all policies.
-func (b *Backend) Bypass(s kernel.Socket) error { return b.host.exempt(s) }
-
-// AttachEncap makes a socket carry ESP in UDP: packets leave through it, and
-// the agent hands in what arrives by ReceiveEncap.
-func (b *Backend) AttachEncap(s kernel.Socket) error {
-	if err := errors.Join(b.host.exempt(s), b.host.carry(s)); err != nil {
-		return err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.encap = append(b.encap, s)
-	return nil
-}
-
-// ReceiveEncap takes an ESP packet from a socket of AttachEncap. It may change
-// the packet's octets.
-func (b *Backend) ReceiveEncap(local, remote netip.AddrPort, esp []byte) {
-	// RFC 3948 §2.2, §2.3: an SPI of 0 is the non-ESP marker, one octet a keepalive.
-	if len(esp) < 4 || binary.BigEndian.Uint32(esp) == 0 {
-		b.core.counts.add(inStray)
-		return
-	}
-	s := b.buffers.Get().(*scratch)
-	defer b.buffers.Put(s)
-	b.fromWire(&arrival{
-		src: remote.Addr().Unmap(), dst: local.Addr().Unmap(), encap: true, port: remote.Port(),
-	}, esp, s)
-}
-
 // fromWire takes an ESP packet that arrived.
 func (b *Backend) fromWire(from *arrival, esp []byte, s *scratch) {
 	packet := b.core.inbound(time.Now(), from, esp, s[:])
@@ -228,29 +199,6 @@ func (b *Backend) refuse(out *outgoing) {
 	if message := tooBigMessage(&out.packet, out.mtu); message != nil {
 		_ = b.host.deliver(message) // the sender will try again, and be told again
 	}
-}
-
-// transmit sends an ESP packet, in UDP or as IP protocol 50.
-func (b *Backend) transmit(out *outgoing) error {
-	if out.encap == (kernel.Encap{}) {
-		return b.host.sendESP(out)
-	}
-	s := b.encapSocket(out)
-	if s == nil {
-		return fmt.Errorf("no socket on port %d carries ESP in UDP", out.encap.Local)
-	}
-	return s.WriteFrom(out.esp, out.src, netip.AddrPortFrom(out.dst, out.encap.Remote))
-}
-
-func (b *Backend) encapSocket(out *outgoing) kernel.Socket {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	for _, s := range b.encap {
-		if s.LocalPort() == out.encap.Local && s.IPv6() == out.src.Is6() {
-			return s
-		}
-	}
-	return nil
 }
 
 // do carries out one request; the pump calls it from one goroutine.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -39,9 +40,13 @@ func (c *Conn) do(what string, typ, flags uint16, b *netlink.Builder) error {
 	return nil
 }
 
-// dump asks for everything of a kind; header is the family's fixed header.
+// dump asks for everything of a kind; header is the family's fixed header. Of
+// an address family that the kernel lacks there is nothing.
 func (c *Conn) dump(what string, get uint16, header []byte) ([]netlink.Message, error) {
 	replies, err := c.nl.Execute(netlink.Message{Type: get, Flags: netlink.FlagDump, Body: header})
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dump of %s: %w", what, err)
 	}
