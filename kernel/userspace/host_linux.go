@@ -115,18 +115,24 @@ func (h *linuxHost) start() {
 	h.running.Go(h.watch)
 }
 
-// retryPause keeps a read that fails again and again from spinning.
-const retryPause = 100 * time.Millisecond
+const (
+	// retryPause keeps a read that fails again and again from spinning.
+	retryPause = 100 * time.Millisecond
+	// refreshPause bounds the work that a host with many changing routes makes.
+	refreshPause = 200 * time.Millisecond
+)
 
 // over says that a read loop must end; on other errors it pauses.
 func (h *linuxHost) over(err error) bool {
-	if errors.Is(err, os.ErrClosed) {
-		return true
-	}
+	return errors.Is(err, os.ErrClosed) || h.paused(retryPause)
+}
+
+// paused waits, and says whether the host was closed meanwhile.
+func (h *linuxHost) paused(d time.Duration) bool {
 	select {
 	case <-h.closed:
 		return true
-	case <-time.After(retryPause):
+	case <-time.After(d):
 		return false
 	}
 }
@@ -261,6 +267,9 @@ func (h *linuxHost) watch() {
 		}
 		h.refresh()
 		h.backend.core.setPathMTU(h.pathMTU)
+		if h.paused(refreshPause) {
+			return
+		}
 	}
 }
 
