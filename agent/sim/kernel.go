@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"racoon2/ikev2"
 	"racoon2/kernel"
@@ -174,6 +176,7 @@ func (h *Host) kernelEvents(events []kernel.Event) {
 			h.later(0, func() { h.policyInput(policy.KernelEvent{Event: e}) })
 		case kernel.Resync:
 			h.later(0, func() { h.policyInput(policy.KernelEvent{Event: e}) })
+			h.reconcile()
 		case kernel.Expire:
 			h.ownedEvent(e.ID, e, e.Hard)
 		case kernel.Mapping:
@@ -186,6 +189,24 @@ func (h *Host) kernelEvents(events []kernel.Event) {
 				h.later(0, func() { h.engineInput(s, ikev2.KernelEvent{Event: e}) })
 			}
 		}
+	}
+}
+
+// reconcile tells the owners of SAs that have gone while events were lost.
+func (h *Host) reconcile() {
+	held := make(map[kernel.SAID]bool)
+	for _, sa := range h.dumpSAs() {
+		held[sa.SAID] = true
+	}
+	var gone []kernel.SAID
+	for id := range h.owners {
+		if !held[id] {
+			gone = append(gone, id)
+		}
+	}
+	slices.SortFunc(gone, func(a, b kernel.SAID) int { return cmp.Compare(a.SPI, b.SPI) })
+	for _, id := range gone {
+		h.ownedEvent(id, kernel.Deleted{ID: id}, true)
 	}
 }
 

@@ -83,6 +83,14 @@ var kinds = []struct {
 		})
 		return s
 	}},
+	{"events that are lost", func(r *rand.Rand) Scenario {
+		s := pair(terms{})
+		s.Steps = sometimes(r, 3, func(w *World, h *Host) {
+			h.kernel.LoseEvents(1 + w.rand.IntN(3))
+			_ = h.Foreign(kernel.FlushSA{})
+		})
+		return s
+	}},
 	{"failing kernels", func(r *rand.Rand) Scenario {
 		s := pair(terms{})
 		s.Steps = sometimes(r, 4, func(w *World, h *Host) {
