@@ -23,6 +23,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		SendIDr:        k.SendPeersID,
 		NATTraversal:   k.NATTraversal != config.NATOff,
 		CookieRequired: k.CookieRequired,
+		Fragmentation:  k.Fragmentation,
 		NonceSize:      k.NonceSize,
 		Retry:          ikev2.Retransmission{First: k.IntervalToSend, Tries: k.MaxRetryToSend, Copies: k.TimesPerSend},
 		Lifetime:       k.Lifetime,

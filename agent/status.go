@@ -64,6 +64,7 @@ type IKEStatus struct {
 	KE          string        `json:"ke"`
 	NATLocal    bool          `json:"nat_local"`
 	NATRemote   bool          `json:"nat_remote"`
+	Extensions  []string      `json:"extensions,omitempty"` // agreed on beyond RFC 7296
 	Established *time.Time    `json:"established,omitempty"`
 	Expires     *time.Time    `json:"expires,omitempty"`
 	LastHeard   *time.Time    `json:"last_heard,omitempty"`
@@ -257,7 +258,7 @@ func ikeStatus(i ikev2.IKEInfo, traffic map[kernel.SAID]*Traffic) IKEStatus {
 		Remote: i.Remote, State: i.State, Initiator: i.Initiator,
 		SPIi: fmt.Sprintf("%016x", i.SPIi), SPIr: fmt.Sprintf("%016x", i.SPIr),
 		Local: i.LocalAddr.String(), Peer: i.RemoteAddr.String(), LocalID: i.LocalID, RemoteID: i.RemoteID,
-		Encr: i.Encr, PRF: i.PRF, Integ: i.Integ, KE: i.KE, NATLocal: i.NATLocal, NATRemote: i.NATRemote,
+		Encr: i.Encr, PRF: i.PRF, Integ: i.Integ, KE: i.KE, NATLocal: i.NATLocal, NATRemote: i.NATRemote, Extensions: i.Extensions,
 		Established: timeOrNil(i.Established), Expires: timeOrNil(i.Expires), LastHeard: timeOrNil(i.LastHeard),
 		Children: []ChildStatus{},
 	}

@@ -24,7 +24,7 @@ func (n *node) lie(exchange message.ExchangeType, change func([]message.Payload)
 		if err != nil {
 			n.w.t.Fatal(err)
 		}
-		p.Data = data
+		p.Data = data[0]
 		return []Send{p}
 	}
 }

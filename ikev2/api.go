@@ -49,7 +49,9 @@ type Remote struct {
 
 	NATTraversal   bool
 	CookieRequired bool
-	NonceSize      int // octets, 16–256
+	Fragmentation  bool // IKE messages may be fragmented (RFC 7383)
+	FragmentSize   int  // largest IP packet of a fragment, in octets; 0: 1500 with IPv4, 1280 with IPv6
+	NonceSize      int  // octets, 16–256
 
 	Retry        Retransmission
 	Lifetime     time.Duration // of the IKE SA; 0 is unlimited
@@ -281,8 +283,9 @@ type IKEInfo struct {
 	PRF         string
 	Integ       string
 	KE          string
-	NATLocal    bool // this host is behind a NAT
-	NATRemote   bool // the peer is
+	NATLocal    bool     // this host is behind a NAT
+	NATRemote   bool     // the peer is
+	Extensions  []string // what both ends agreed on beyond RFC 7296, in words
 	Established time.Time
 	Expires     time.Time
 	Children    []ChildInfo

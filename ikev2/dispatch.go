@@ -145,6 +145,10 @@ func (sa *ikeSA) receive(in Datagram, h message.Header) {
 	if !response && !sa.inWindow(in, h) {
 		return
 	}
+	if isFragment(in.Data) {
+		sa.fragment(in, h)
+		return
+	}
 	if sa.busy {
 		sa.hold(in, h)
 		return
@@ -189,6 +193,10 @@ func (sa *ikeSA) spisFit(h message.Header) bool {
 
 // inWindow deals with requests that are not the next one.
 func (sa *ikeSA) inWindow(in Datagram, h message.Header) bool {
+	if isFragment(in.Data) && sa.x.protected && h.MessageID+1 == sa.x.expected {
+		sa.fragmentAgain(in)
+		return false
+	}
 	switch sa.x.classify(h.MessageID, in.Data) {
 	case arrivalFresh:
 		return true
@@ -209,11 +217,18 @@ func (sa *ikeSA) inWindow(in Datagram, h message.Header) bool {
 func (sa *ikeSA) repeated(in Datagram) {
 	sa.e.trace(trace.Debug, reasonRetransmission, "a request came again", sa.attrs()...)
 	if sa.x.lastAnswer != nil {
+		sa.finerAnswer()
 		sa.send(in.Local, in.Remote, sa.x.lastAnswer)
 	}
 }
 
 func (sa *ikeSA) hold(in Datagram, h message.Header) {
+	sa.holdMessage(heldMessage{in: in, h: h})
+}
+
+// holdMessage keeps a message until the IKE SA has time for it.
+func (sa *ikeSA) holdMessage(held heldMessage) {
+	in, h := held.in, held.h
 	for _, m := range sa.x.held {
 		if m.h.MessageID == h.MessageID && m.h.Flags == h.Flags && sha256.Sum256(m.in.Data) == sha256.Sum256(in.Data) {
 			return
@@ -223,7 +238,7 @@ func (sa *ikeSA) hold(in Datagram, h message.Header) {
 		sa.e.drop(in, reasonHoldLimit, "too many messages for an IKE SA that waits for a job")
 		return
 	}
-	sa.x.held = append(sa.x.held, heldMessage{in, h})
+	sa.x.held = append(sa.x.held, held)
 }
 
 // open decodes a message and, beyond IKE_SA_INIT, checks and decrypts it. An

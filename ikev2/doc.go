@@ -17,10 +17,10 @@
 // payloads in the state at hand.
 //
 // RFCs: 7296; 5282 (AEADs in SK), 3948 (ESP in UDP, keepalives), 6989 (checks of
-// public values, in transform), 8247 (the algorithms, by configuration).
+// public values, in transform), 7383 (fragments, fragments.go), 8247 (the
+// algorithms, by configuration).
 //
-// Known limits: authentication by pre-shared key only; no fragmentation
-// (RFC 7383), no EAP, no Configuration payload, no MOBIKE; ESP only, no AH and
-// no IPComp; window size 1. A child SA carries one address family. A peer behind
+// Known limits: authentication by pre-shared key only; no EAP, no
+// Configuration payload, no MOBIKE; ESP only, no AH and no IPComp; window size 1. A child SA carries one address family. A peer behind
 // a NAT that changes its address (not only its port) gets new child SAs.
 package ikev2

@@ -35,6 +35,8 @@ type Engine struct {
 	lingering lingering
 	counters  map[string]uint64
 
+	reassembling int // octets of incomplete messages
+
 	cookies     cookieJar
 	unknownSPIs bucket // answers with INVALID_IKE_SPI
 	refusals    bucket // other errors in the clear

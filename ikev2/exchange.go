@@ -31,7 +31,8 @@ type exchanger struct {
 	// requests of the peer
 	expected   uint32            // Message ID of the peer's next request
 	lastHash   [sha256.Size]byte // of the peer's last request
-	lastAnswer []byte            // nil while that request is being worked on
+	lastAnswer [][]byte          // its fragments, or it alone; nil while that request is being worked on
+	answer     answered          // what lastAnswer was made of
 	protected  bool              // that request was an authentic one, not IKE_SA_INIT
 	held       []heldMessage     // arrived while the IKE SA was busy
 }
@@ -40,15 +41,27 @@ type exchanger struct {
 type request struct {
 	id       uint32
 	exchange message.ExchangeType
-	data     []byte
-	resent   int // retransmissions so far
-	limit    int // retransmissions before giving up
+	data     [][]byte          // its fragments, or it alone
+	payloads []message.Payload // to divide it further; nil: it cannot be
+	resent   int               // retransmissions so far
+	base     int               // retransmissions when it was divided last
+	limit    int               // retransmissions before giving up
 	first    time.Duration
 }
 
+// answered is the last answer before it was sealed.
+type answered struct {
+	id       uint32
+	exchange message.ExchangeType
+	payloads []message.Payload
+	repeats  int // requests for it since it was sealed
+}
+
 type heldMessage struct {
-	in Datagram
-	h  message.Header
+	in        Datagram
+	h         message.Header
+	whole     *received // reassembled from fragments; nil: in is the message
+	malformed error     // of whole
 }
 
 // maxHeld bounds the messages held for a busy IKE SA: one request and one
@@ -61,7 +74,7 @@ const maxBackoff = 64
 // wait is the time until the next retransmission: the interval doubles up to 64
 // times itself (RFC 7296 §2.1: timers grow exponentially).
 func (r *request) wait() time.Duration {
-	n := min(r.resent, 6)
+	n := min(r.resent-r.base, 6)
 	return r.first * time.Duration(min(1<<n, maxBackoff))
 }
 
@@ -95,6 +108,7 @@ func (x *exchanger) accept(hash [sha256.Size]byte) {
 	x.expected++
 	x.lastHash = hash
 	x.lastAnswer = nil
+	x.answer = answered{}
 }
 
 // awaits says that a response with this header answers the outstanding request.
@@ -116,10 +130,13 @@ func (sa *ikeSA) request(exchange message.ExchangeType, list []message.Payload) 
 		return
 	}
 	sa.transmit(exchange, data)
+	if sa.frag.agreed {
+		sa.x.inFlight.payloads = list
+	}
 }
 
 // transmit sends a finished request and starts its retransmissions.
-func (sa *ikeSA) transmit(exchange message.ExchangeType, data []byte) {
+func (sa *ikeSA) transmit(exchange message.ExchangeType, data [][]byte) {
 	retry := sa.retry()
 	sa.x.inFlight = &request{id: sa.x.next, exchange: exchange, data: data, limit: retry.Tries, first: retry.First}
 	sa.x.next++
@@ -142,10 +159,12 @@ func (sa *ikeSA) retry() Retransmission {
 	return r
 }
 
-// send emits a datagram as often as configured (times_per_send).
-func (sa *ikeSA) send(local, peer netip.AddrPort, data []byte) {
+// send emits the datagrams of a message as often as configured (times_per_send).
+func (sa *ikeSA) send(local, peer netip.AddrPort, parts [][]byte) {
 	for range sa.retry().Copies {
-		sa.e.do(Send{Local: local, Remote: peer, Data: data})
+		for _, data := range parts {
+			sa.e.do(Send{Local: local, Remote: peer, Data: data})
+		}
 	}
 	if sa.natLocal && sa.state == stateEstablished {
 		sa.setTimer(timerKeepalive, keepaliveInterval)
@@ -163,6 +182,7 @@ func (sa *ikeSA) retransmit() {
 		return
 	}
 	r.resent++
+	sa.finerRequest(r)
 	sa.send(sa.local, sa.peer, r.data)
 	sa.setTimer(timerRetransmit, r.wait())
 }
@@ -225,7 +245,11 @@ func (sa *ikeSA) pump() {
 		case len(x.held) > 0:
 			m := x.held[0]
 			x.held = x.held[1:]
-			sa.receive(m.in, m.h)
+			if m.whole != nil {
+				sa.takeWhole(m)
+			} else {
+				sa.receive(m.in, m.h)
+			}
 		case x.current == nil && len(x.queue) > 0 && sa.mayStart():
 			x.current = x.queue[0]
 			x.queue = x.queue[1:]
@@ -245,8 +269,20 @@ func (sa *ikeSA) respond(m *received, list []message.Payload) {
 		return
 	}
 	sa.x.lastAnswer = data
+	if sa.frag.agreed && size(data) > smallestSize-overhead6 {
+		sa.x.answer = answered{id: m.MessageID, exchange: m.Exchange, payloads: list}
+	}
 	// RFC 7296 §2.11: the answer goes to where the request came from.
 	sa.send(m.in.Local, m.in.Remote, data)
+}
+
+// size counts the octets of a message in all of its datagrams.
+func size(parts [][]byte) int {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
 }
 
 // respondNotify answers with one notification and nothing else.
@@ -254,8 +290,28 @@ func (sa *ikeSA) respondNotify(m *received, kind message.NotifyType, data []byte
 	sa.respond(m, []message.Payload{notify(kind, data)})
 }
 
-// seal protects payloads in a message of this IKE SA (RFC 7296 §3.14).
-func (sa *ikeSA) seal(exchange message.ExchangeType, id uint32, response bool, list []message.Payload) ([]byte, error) {
+// seal protects payloads in a message of this IKE SA (RFC 7296 §3.14), divided
+// into fragments where both ends know them and the path may not take it whole.
+func (sa *ikeSA) seal(exchange message.ExchangeType, id uint32, response bool, list []message.Payload) ([][]byte, error) {
+	h := sa.header(exchange, id, response)
+	iv, err := sa.nextIV()
+	if err != nil {
+		return nil, err
+	}
+	whole, err := message.Seal(h, list, sa.keys.seals, iv)
+	if err != nil {
+		return nil, err
+	}
+	if sa.frag.agreed && len(whole)+sa.overhead() > sa.packetSize() {
+		if parts, err := sa.divide(h, list, sa.packetSize()); err == nil {
+			return parts, nil
+		}
+	}
+	return [][]byte{whole}, nil
+}
+
+// header is the header of a message of this IKE SA.
+func (sa *ikeSA) header(exchange message.ExchangeType, id uint32, response bool) message.Header {
 	h := message.Header{SPIi: sa.spii, SPIr: sa.spir, Major: 2, Exchange: exchange, MessageID: id}
 	if sa.initiator {
 		h.Flags |= message.FlagInitiator
@@ -263,11 +319,7 @@ func (sa *ikeSA) seal(exchange message.ExchangeType, id uint32, response bool, l
 	if response {
 		h.Flags |= message.FlagResponse
 	}
-	iv, err := sa.nextIV()
-	if err != nil {
-		return nil, err
-	}
-	return message.Seal(h, list, sa.keys.seals, iv)
+	return h
 }
 
 // nextIV is a counter for ciphers whose IV must not repeat (RFC 5282 §3.1), and

@@ -283,6 +283,9 @@ func (n *node) wantNothing() {
 		n.w.t.Errorf("%s leaks: %d SPIs, %d remotes, %d initial, %d SAIDs, %d jobs, %d requests, %d timers", n.name,
 			len(e.bySPI), len(e.byRemote), len(e.initial), len(e.bySAID), len(e.jobs), len(e.kernelOps), len(e.timers))
 	}
+	if e.reassembling != 0 {
+		n.w.t.Errorf("%s: %d octets of fragments are left", n.name, e.reassembling)
+	}
 	if h := e.cfg.Shared.HalfOpen.Load(); h != 0 {
 		n.w.t.Errorf("%s: %d half-open IKE SAs, want 0", n.name, h)
 	}
@@ -423,7 +426,7 @@ func testSettings(me, peer, peerAddr, mine, theirs string) *Settings {
 			Peers: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(peerAddr), 500)},
 			MyID:  fqdn(me + ".example.test"), PeerIDs: []Identity{fqdn(peer + ".example.test")}, VerifyID: true,
 			SharedKey: []byte(testPSK), Proposals: []IKEProposal{testIKEProposal()},
-			NATTraversal: true, NonceSize: 32,
+			NATTraversal: true, Fragmentation: true, NonceSize: 32,
 			Retry:        Retransmission{First: time.Second, Tries: 5, Copies: 1},
 			SetupTimeout: 10 * time.Minute,
 			Children: []*Child{{

@@ -239,7 +239,7 @@ func (n *node) forge(to *node, exchange message.ExchangeType, list []message.Pay
 		n.w.t.Fatal(err)
 	}
 	sa.x.next++
-	to.handle(Datagram{Local: sa.peer, Remote: sa.local, Data: data})
+	to.handle(Datagram{Local: sa.peer, Remote: sa.local, Data: data[0]})
 }
 
 // What an authenticated peer may get wrong, and what becomes of it.
@@ -478,7 +478,7 @@ func FuzzAuthentic(f *testing.F) {
 		if err != nil {
 			return // contains what cannot be encoded again
 		}
-		b.handle(Datagram{Local: sa.peer, Remote: sa.local, Data: data})
+		b.handle(Datagram{Local: sa.peer, Remote: sa.local, Data: data[0]})
 		w.advance(time.Minute)
 		b.handle(Shutdown{})
 		w.advance(time.Minute)

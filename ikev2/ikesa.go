@@ -41,6 +41,7 @@ type ikeSA struct {
 	closing         bool // a deletion is queued
 	postponed       []task
 	x               exchanger
+	frag            fragmentation
 	busy, pumping   bool
 	timers          timerTable
 	deadline        time.Time
@@ -216,6 +217,7 @@ func (sa *ikeSA) destroy(reason, text string) {
 	e, was := sa.e, sa.state
 	sa.inherit()
 	sa.state = stateDead
+	sa.forgetAllFragments()
 	sa.linger()
 	for _, c := range slices.Clone(sa.children) {
 		c.remove(text)

@@ -120,6 +120,9 @@ func (sa *ikeSA) sendInit() {
 		&message.KE{Method: s.group, Data: s.key.Public()},
 		&message.Nonce{Data: s.ni})
 	list = append(list, sa.natPayloads(s.remote)...)
+	if s.remote.Fragmentation {
+		list = append(list, notify(message.IKEV2_FRAGMENTATION_SUPPORTED, nil)) // RFC 7383 §2.3
+	}
 	data, err := message.Encode(&message.Message{
 		Header:   message.Header{SPIi: sa.spii, Major: 2, Exchange: message.IKE_SA_INIT, Flags: message.FlagInitiator},
 		Payloads: list,
@@ -132,7 +135,7 @@ func (sa *ikeSA) sendInit() {
 	s.initRequest = data
 	sa.state = stateInitSent
 	sa.x.next = 0
-	sa.transmit(message.IKE_SA_INIT, data)
+	sa.transmit(message.IKE_SA_INIT, [][]byte{data})
 }
 
 // maxCookies bounds how often a responder may ask for another cookie.
@@ -235,6 +238,7 @@ func (sa *ikeSA) initAnswer(_ *row, m *received) {
 	sa.x.expected = 0
 	sa.detectNAT(m, s.remote)
 	sa.float()
+	sa.frag.agreed = s.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil
 
 	key, peerValue := s.key, ke.Data
 	s.key = nil

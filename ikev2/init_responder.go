@@ -182,6 +182,7 @@ func (e *Engine) respondInit(r *row, m *received, key initialKey, remote *Remote
 func (sa *ikeSA) initRequest(r *row, m *received) {
 	group, peerValue := sa.suite.ke, find[*message.KE](m).Data
 	sa.detectNAT(m, sa.setup.remote)
+	sa.frag.agreed = sa.setup.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil
 	sa.job("key exchange "+group.String(), keyExchange(group, peerValue), func(v any, err error) {
 		x, _ := v.(exchanged)
 		if !sa.deriveFirst(x.shared, err) {
@@ -202,6 +203,9 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 	if s.peerHashes {
 		list = append(list, sa.natPayloads(s.remote)...)
 	}
+	if sa.frag.agreed {
+		list = append(list, notify(message.IKEV2_FRAGMENTATION_SUPPORTED, nil)) // RFC 7383 §2.3
+	}
 	data, err := message.Encode(&message.Message{
 		Header: message.Header{SPIi: sa.spii, SPIr: sa.spir, Major: 2, Exchange: message.IKE_SA_INIT,
 			Flags: message.FlagResponse},
@@ -213,9 +217,9 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 		return
 	}
 	s.initResponse = data
-	sa.x.lastAnswer = data
+	sa.x.lastAnswer = [][]byte{data}
 	sa.state = r.next
-	sa.send(m.in.Local, m.in.Remote, data)
+	sa.send(m.in.Local, m.in.Remote, sa.x.lastAnswer)
 }
 
 // answerClear answers a request outside of any IKE SA: same SPIs, Message ID

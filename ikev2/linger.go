@@ -15,7 +15,7 @@ type lingering struct {
 type lastWord struct {
 	spi    uint64
 	hash   [sha256.Size]byte
-	answer []byte
+	answer [][]byte
 	until  time.Time
 }
 

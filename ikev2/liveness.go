@@ -81,7 +81,9 @@ func (e *Engine) unknownSPI(in Datagram, h message.Header) {
 	e.lingering.expire(e.now)
 	if w := e.lingering.bySPI[ownSPI(h)]; w != nil && h.Flags&message.FlagResponse == 0 && w.matches(in.Data) {
 		e.trace(trace.Debug, reasonRetransmission, "a last request came again", attr("peer", in.Remote.String()))
-		e.do(Send{Local: in.Local, Remote: in.Remote, Data: w.answer})
+		for _, part := range w.answer {
+			e.do(Send{Local: in.Local, Remote: in.Remote, Data: part})
+		}
 		return
 	}
 	e.drop(in, reasonUnknownSPI, fmt.Sprintf("no IKE SA has the SPIs %016x:%016x", h.SPIi, h.SPIr))

@@ -183,7 +183,7 @@ func TestTransportAcrossNAT(t *testing.T) {
 // nat_traversal off: no hashes are sent and none are believed.
 func TestNATTraversalOff(t *testing.T) {
 	w, a, b, _ := natted(t)
-	a.change(func(_ *Settings, r *Remote, _ *Child) { r.NATTraversal = false })
+	a.change(func(_ *Settings, r *Remote, _ *Child) { r.NATTraversal, r.Fragmentation = false, false })
 	a.initiate()
 	w.settle()
 	m, err := message.Decode(w.sent[0].Data)

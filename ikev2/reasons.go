@@ -15,6 +15,8 @@ const (
 	reasonUnexpected     = "unexpected_message" // no row of the transition table allows it
 	reasonUnprotected    = "unprotected"        // a clear message where only protected ones count
 	reasonRetransmission = "retransmission"     // a request seen before, answered from the cache or dropped
+	reasonFragment       = "fragment"           // a fragment that is not agreed on or fits no others, or whose others are missing
+	reasonFragmentLimit  = "fragment_limit"     // incomplete messages hold too much memory
 	reasonHoldLimit      = "hold_limit"         // too many messages for a busy IKE SA
 
 	// why an IKE SA is not set up
@@ -53,5 +55,6 @@ const (
 	reasonChildRekeyed   = "child_rekeyed"
 	reasonChildDown      = "child_down"
 	reasonPeerMoved      = "peer_moved"
+	reasonPathSize       = "path_size" // no answer to large packets: smaller fragments are tried
 	reasonInitialContact = "initial_contact"
 )

@@ -476,7 +476,7 @@ func TestEAPRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.wire[0].Data = data
+			w.wire[0].Data = data[0]
 		}
 		w.step()
 	}

@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -63,6 +64,9 @@ func (sa *ikeSA) info() IKEInfo {
 		if !sa.suite.encr.ID.AEAD() {
 			i.Integ = sa.suite.integ.String()
 		}
+	}
+	if sa.frag.agreed {
+		i.Extensions = append(i.Extensions, fmt.Sprintf("fragments of %d octets", sa.packetSize()))
 	}
 	for _, c := range sa.children {
 		if c.state != childReserved && c.state != childAdding {

@@ -17,6 +17,7 @@ const (
 	timerExpire                      // the IKE SA's hard lifetime
 	timerGrace                       // no child SA for Grace
 	timerRetry                       // postponed exchanges may be tried again
+	timerFragments                   // the missing fragments of a message are waited for no longer
 	timerCount
 )
 
@@ -121,5 +122,7 @@ func (sa *ikeSA) fire(kind timerKind) {
 		sa.graceOver()
 	case timerRetry:
 		sa.retryPostponed()
+	case timerFragments:
+		sa.forgetAllFragments()
 	}
 }

@@ -54,19 +54,30 @@ type swanPair struct {
 
 func newSwanPair(t *testing.T, family string, su suite) *swanPair {
 	t.Helper()
+	return newSwanPairWith(t, family, su, nil)
+}
+
+// newSwanPairWith lets a test change both configurations.
+func newSwanPairWith(t *testing.T, family string, su suite, change func(*peerConfig, *swanConnection)) *swanPair {
+	t.Helper()
 	needStrongSwan(t)
 	p := &swanPair{topology: newTopology(t, family, false)}
-	p.r = newRacoon2(t, p.left.ns, peerConfig{
+	ours := peerConfig{
 		MyID: "racoon2.example", PeerID: "swan.example", Mode: "tunnel", Secret: secret,
 		MyAddr: p.left.outer.String(), PeerAddr: p.right.outer.String(),
 		MyNet: p.left.net, PeerNet: p.right.net, IKE: su.conf, ESP: su.sa,
-	})
-	p.r.start()
-	p.s = startStrongSwan(t, p.right.ns, swanConnection{
+	}
+	theirs := swanConnection{
 		LocalID: "swan.example", RemoteID: "racoon2.example", Secret: secret,
 		Local: p.right.outer.String(), Remote: p.left.outer.String(),
 		LocalTS: p.right.net, RemoteTS: p.left.net, IKE: su.ike, ESP: su.esp,
-	})
+	}
+	if change != nil {
+		change(&ours, &theirs)
+	}
+	p.r = newRacoon2(t, p.left.ns, ours)
+	p.r.start()
+	p.s = startStrongSwan(t, p.right.ns, theirs)
 	return p
 }
 

@@ -29,6 +29,7 @@ type strongSwan struct {
 // strongSwanConf is the daemon's own configuration. The mark keeps charon's own
 // packets out of the routes that kernel-libipsec makes.
 const strongSwanConf = `charon {
+  %s
   load_modular = no
   load = random nonce openssl aes sha1 sha2 hmac gcm chapoly curve25519 gmp kdf kernel-libipsec kernel-netlink socket-default vici
   filelog {
@@ -65,6 +66,9 @@ type swanConnection struct {
 	LocalTS, RemoteTS string
 	Secret            string
 	Extra             string // further lines of the connection
+	Child             string // further lines of its child
+	Secrets           string // further sections of the secrets
+	Daemon            string // further lines of the daemon's own configuration
 }
 
 func (c swanConnection) render() string {
@@ -89,6 +93,7 @@ func (c swanConnection) render() string {
         local_ts = %s
         remote_ts = %s
         esp_proposals = %s
+        %s
       }
     }
   }
@@ -98,8 +103,9 @@ secrets {
     id = %s
     secret = "%s"
   }
+  %s
 }
-`, c.Local, c.Remote, c.IKE, c.Extra, c.LocalID, c.RemoteID, c.LocalTS, c.RemoteTS, c.ESP, c.RemoteID, c.Secret)
+`, c.Local, c.Remote, c.IKE, c.Extra, c.LocalID, c.RemoteID, c.LocalTS, c.RemoteTS, c.ESP, c.Child, c.RemoteID, c.Secret, c.Secrets)
 }
 
 // needStrongSwan skips where Debian's packages are not installed.
@@ -117,7 +123,7 @@ func startStrongSwan(t *testing.T, in *netlab.NS, conn swanConnection) *strongSw
 	t.Helper()
 	needStrongSwan(t)
 	s := &strongSwan{t: t, dir: t.TempDir()}
-	s.write("strongswan.conf", fmt.Sprintf(strongSwanConf, s.dir))
+	s.write("strongswan.conf", fmt.Sprintf(strongSwanConf, conn.Daemon, s.dir))
 	s.write("swanctl.conf", conn.render())
 
 	// Two charons fight over /run/charon.pid: each gets a /run of its own.

@@ -130,6 +130,9 @@ func (r *Reassembly) Payloads() ([]Payload, error) {
 	return DecodePayloads(r.first, bytes.Join(r.parts, nil))
 }
 
+// Size is how many octets of the message are there.
+func (r *Reassembly) Size() int { return r.size }
+
 // Reset wipes what is there and makes r empty.
 func (r *Reassembly) Reset() {
 	for _, part := range r.parts {

@@ -1,0 +1,56 @@
+//go:build linux
+
+package integration
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// bothWays brings the tunnel up from either side and wants lines in charon's log:
+// with racoon2 as initiator, and with strongSwan.
+func (p *swanPair) bothWays(t *testing.T, ours, theirs []string) {
+	t.Helper()
+	ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+	p.s.swanctl("--terminate", "--ike", "peer")
+	p.noSAs(t)
+	for _, line := range ours {
+		if !strings.Contains(p.s.log(), line) {
+			t.Errorf("with racoon2 as initiator strongSwan does not say %q", line)
+		}
+	}
+	mark := len(p.s.log())
+	p.s.swanctl("--initiate", "--child", "net")
+	ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+	for _, line := range theirs {
+		if !strings.Contains(p.s.log()[mark:], line) {
+			t.Errorf("with strongSwan as initiator it does not say %q", line)
+		}
+	}
+}
+
+// IKE_AUTH with identities that do not fit into a packet of 600 octets goes in
+// fragments (RFC 7383), from strongSwan always, from racoon2 when it has seen
+// from strongSwan's how small they must be.
+func TestInteropFragmentation(t *testing.T) {
+	needRoot(t)
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newSwanPairWith(t, family, suites[0], func(r *peerConfig, s *swanConnection) {
+				r.MyID, r.PeerID = strings.Repeat("racoon2.", 60)+"example", strings.Repeat("swan.", 96)+"example"
+				s.LocalID, s.RemoteID = r.PeerID, r.MyID
+				r.IKE += " fragmentation on;"
+				s.Extra, s.Daemon = "fragmentation = force", "fragment_size = 600"
+				s.Secrets = "ike-any {\n secret = \"" + secret + "\"\n }" // it finds none by a long identity
+			})
+			p.bothWays(t, []string{"splitting IKE message"}, []string{"splitting IKE message", "received fragment #"})
+			ext := p.r.status().IKESAs[0].Extensions
+			if len(ext) != 1 || ext[0] != "fragments of 600 octets" && ext[0] != "fragments of 576 octets" {
+				t.Errorf("status says %q", ext)
+			}
+			p.r.mustCtl("sa", "flush")
+			p.noSAs(t)
+		})
+	}
+}
