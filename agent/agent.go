@@ -295,7 +295,8 @@ func (a *Agent) startDrivers() {
 const settleTime = 10 * time.Second
 
 // startPolicies installs the policies. One that a kernel refuses ends the
-// start: its traffic would go out in clear.
+// start: its traffic would go out in clear. Once they stand, SAs from before
+// go: their traffic is blocked until new ones come.
 func (a *Agent) startPolicies() error {
 	ctx, cancel := context.WithTimeout(a.ctx, settleTime)
 	defer cancel()
@@ -321,7 +322,7 @@ func (a *Agent) startPolicies() error {
 			}
 		}
 		if pending == 0 {
-			return nil
+			return a.dropLeftovers(ctx)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

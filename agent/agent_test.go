@@ -18,6 +18,7 @@ import (
 
 	"racoon2/agent/logging"
 	"racoon2/ikev2"
+	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/fake"
 	"racoon2/kernel/trace"
@@ -424,6 +425,32 @@ func TestOthersMeddle(t *testing.T) {
 			b.send(a)
 		})
 	}
+}
+
+// SAs that an agent left behind when it was killed would go on to match, and no
+// acquire would come. Those of other programs stay.
+func TestLeftoversGo(t *testing.T) {
+	a, b := newPair(t)
+	add := func(reqID uint32, spi kernel.SPI) {
+		sa := kernel.SA{
+			SAID: kernel.SAID{Dst: b.addr, Proto: kernel.ESP, SPI: spi}, Src: a.addr, Direction: kernel.Out,
+			Mode: kernel.Transport, ReqID: reqID, Encr: transform.ENCR_AES_GCM_16, EncrKey: make([]byte, 20),
+		}
+		a.kernel.With(func(k *fake.Kernel, now time.Time) []kernel.Event {
+			if r := k.Apply(now, kernel.Request{Op: kernel.AddSA{SA: sa}}); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			return nil
+		})
+	}
+	add(firstReqID, 0x1001)
+	add(5, 0x1002)
+	a.start()
+	b.start()
+	if sas, _ := a.left(); sas != 1 {
+		t.Errorf("%d SAs are left after the start", sas)
+	}
+	a.send(b)
 }
 
 func TestAddressesChange(t *testing.T) {
