@@ -257,6 +257,9 @@ func mapped(table map[string]algorithm) func(*resolver, *entry) (any, bool) {
 				if row.why != "" {
 					r.warnf("weak-algorithm", items[0], "", "%s is weak: %s", a.Name, row.why)
 				}
+				if slices.Contains(out.ids, row.id) {
+					r.checkRepeated(e, items[0], a.Name)
+				}
 				out.ids = appendNew(out.ids, row.id)
 				return struct{}{}, true
 			}
@@ -296,6 +299,11 @@ func readEncryption(r *resolver, e *entry) (any, bool) {
 		}
 		if len(out.aead)+len(out.plain) == 0 {
 			out.aeadFirst = row.aead
+		}
+		if all := slices.Concat(out.aead, out.plain); !slices.ContainsFunc(bits, func(b uint16) bool {
+			return !slices.Contains(all, Encryption{row.id, b})
+		}) {
+			r.checkRepeated(e, items[0], a.Name)
 		}
 		for _, b := range bits {
 			if row.aead {

@@ -87,6 +87,7 @@ func (r *resolver) checkEndPoints(p *Policy, v view) {
 			"the tunnel of policy %s has no end: there is no peers_sa_ipaddr, and remote %s has no peers_ipaddr that could be it",
 			clip(p.Name), clip(p.RemoteIndex))
 	}
+	r.checkExchangedNames(v)
 	mine, peers := p.MySAIPAddr, p.PeersSAIPAddr
 	if mine != nil && peers != nil && !familiesMeet([]Address{*mine}, []Address{*peers}) {
 		r.errorf("family-mismatch", at(mine.Pos, mine.String()), "the ends of a tunnel have one family",
@@ -144,17 +145,22 @@ func trafficKey(s *Selector, reversed bool) string {
 // match the same traffic.
 func (r *resolver) linkReverses() {
 	byKey := map[Direction]map[string]*Selector{Inbound: {}, Outbound: {}}
+	byTraffic := map[Direction]map[string]*Selector{Inbound: {}, Outbound: {}}
 	for _, s := range r.config.Selectors {
 		if s.Direction == 0 || len(s.Src) == 0 || len(s.Dst) == 0 {
 			continue
 		}
 		key := trafficKey(s, false)
-		if old := byKey[s.Direction][key]; old != nil {
+		traffic := key[len(s.PolicyIndex):]
+		if old := byTraffic[s.Direction][traffic]; old != nil {
 			r.warnf("same-traffic", at(s.Pos, "selector"), "remove one of them",
 				"selectors %s and %s match the same traffic", clip(old.Name), clip(s.Name))
-			continue
+		} else {
+			byTraffic[s.Direction][traffic] = s
 		}
-		byKey[s.Direction][key] = s
+		if byKey[s.Direction][key] == nil {
+			byKey[s.Direction][key] = s
+		}
 	}
 	for _, s := range r.config.Selectors {
 		switch s.Direction {

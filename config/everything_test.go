@@ -31,7 +31,7 @@ remote all {
 		my_public_key x509pem "a" "b"; peers_public_key ascii "c" "";
 		kmp_enc_alg { aes256_cbc; blowfish_cbc,128; }; kmp_hash_alg { sha1; md5; }; kmp_prf_alg hmac_md5; kmp_dh_group 2;
 	};
-	kink { my_principal "kink/a@EXAMPLE.ORG"; peers_principal "kink/b@EXAMPLE.ORG"; };
+	kink { my_principal "kink/a@EXAMPLE.ORG"; peers_principal "kink/b@EXAMPLE.ORG"; keytab "/k"; };
 	ikev2 {
 		logmode debug; logfile "/var/log/racoon2"; passive on; use_coa off; mobility_role mobile;
 		peers_ipaddr { 2001:db8::2 port 500; 192.0.2.2; }; peers_kmp_port 1500; natd_public_address 192.0.2.1;

@@ -51,6 +51,7 @@ var remoteExplanations = map[string]explanation{
 	"dpd_delay":                {means: "Asks a silent peer whether it lives after so long (RFC 7296 §2.4); 0 never.", builtin: "60", example: "5 min"},
 	"my_principal":             {means: "The Kerberos principal of this host.", otherwise: "none", example: `"kink/a.example.org@EXAMPLE.ORG"`},
 	"peers_principal":          {means: "The Kerberos principal of the peer.", otherwise: "none", example: `"kink/c.example.org@EXAMPLE.ORG"`},
+	"keytab":                   {means: "The file with this host's Kerberos keys.", otherwise: "the system's keytab", example: `"/etc/racoon2/krb5.keytab"`},
 
 	"exchange_mode": {means: "The kind of the first exchange of IKEv1.", otherwise: "main", example: "main"},
 	"my_gssapi_id":  {means: "The identity for authentication by GSSAPI.", otherwise: "none", example: `"host/a.example.org"`},

@@ -30,13 +30,18 @@ func (o Options) withDefaults() Options {
 // reports all that is wrong in one go. The Config is never nil; where the
 // findings have errors it holds what could be understood and is not to be run.
 func Load(path string, opts Options) (*Config, Findings) {
-	report := newReporter()
-	g := newGatherer(opts.withDefaults(), report)
+	r, _ := load(path, opts)
+	return r.config, slices.Clip(r.report.sorted())
+}
+
+// load is Load with what the model was made from.
+func load(path string, opts Options) (*resolver, []*Statement) {
+	g := newGatherer(opts.withDefaults(), newReporter())
 	g.file(filepath.Clean(path), Pos{}, nil)
 	r := newResolver(g)
 	r.config.Path = path
 	r.config.Files = g.files
 	r.collect(g.sections)
 	r.build()
-	return r.config, slices.Clip(report.sorted())
+	return r, g.sections
 }

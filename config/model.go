@@ -192,6 +192,7 @@ type KINK struct {
 	Common
 	MyPrincipal    string
 	PeersPrincipal string
+	Keytab         string // path; "" means the system's
 }
 
 // Provide is what an IKEv2 responder hands out (RFC 7296 §3.15).

@@ -264,9 +264,12 @@ func (r *resolver) build() {
 	}
 	r.linkReverses()
 	r.checkSamePeers()
+	r.checkSameIDs()
+	r.checkPools()
 	r.checkInterface()
 	if !r.report.list.HasErrors() { // these would only echo errors elsewhere
 		r.checkReverses()
+		r.checkShadowed()
 		r.checkUnused()
 	}
 }

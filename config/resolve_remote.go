@@ -112,7 +112,9 @@ func (r *resolver) buildKMP(remote *Remote, v view, kmp KMP, it Item) string {
 			Common:         r.common(sub, kmp),
 			MyPrincipal:    get(sub, "my_principal", ""),
 			PeersPrincipal: get(sub, "peers_principal", ""),
+			Keytab:         get(sub, "keytab", ""),
 		}
+		r.checkPrincipals(remote, sub)
 		r.warnf("not-built", it, "use ikev2", "KINK is not built yet; remotes do without it")
 		return "KINK is not built yet"
 	default:
@@ -167,6 +169,7 @@ func (r *resolver) common(v view, kmp KMP) Common {
 		c.AuthMethods = append(c.AuthMethods, AuthMethod(a.value))
 	}
 	if kmp == KMPIKEv2 {
+		r.checkLifetime(v, "kmp_sa_lifetime_time")
 		r.checkCommon(v, &c)
 	}
 	return c

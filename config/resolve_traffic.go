@@ -74,6 +74,8 @@ func (r *resolver) buildIPsec(p *IPsec, v view) {
 	p.LifetimeBytes = get(v, "ipsec_sa_lifetime_byte", uint64(0))
 	p.ExtSequence = get(v, "ext_sequence", false)
 	p.ReplayWindow = r.replayWindow(v)
+	r.checkLifetime(v, "ipsec_sa_lifetime_time")
+	r.checkLifetime(v, "ipsec_sa_lifetime_byte")
 	e := v.get("sa_index")
 	if e == nil {
 		p.SAs = []*SA{r.builtinSA()}
@@ -141,6 +143,7 @@ func (r *resolver) buildPolicy(p *Policy, v view) {
 		r.disablePolicy(p, "its remote "+p.RemoteIndex+" is disabled: "+p.Remote.Reason)
 	}
 	r.checkEndPoints(p, v)
+	r.checkOutliving(p)
 }
 
 // alternatives resolves the ipsec sections of a policy.
@@ -157,6 +160,7 @@ func (r *resolver) alternatives(p *Policy, v view) {
 		if len(e.val.([]name)) == 0 {
 			r.errorf("empty-list", e.nameItem(), "name an ipsec section, or remove ipsec_index", "ipsec_index names nothing")
 		}
+		r.checkHidden(p, e)
 	}
 	var reasons []string
 	for _, i := range p.IPsecs {

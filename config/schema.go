@@ -136,6 +136,7 @@ var kmpDirectives = []directive{
 	{name: "dpd_delay", where: inIKE, value: timeSpan},
 	{name: "my_principal", where: inKINK, value: text},
 	{name: "peers_principal", where: inKINK, value: text},
+	{name: "keytab", where: inKINK, value: pathName},
 }
 
 var algorithmDirectives = []directive{
