@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"racoon2/config"
 	"racoon2/ikev2"
@@ -34,6 +37,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 	c.peers(k, out)
 	c.identities(k, out)
 	c.sharedKey(k, out)
+	c.postQuantumKey(k, out)
 	for _, p := range k.Proposals {
 		out.Proposals = append(out.Proposals, ikev2.IKEProposal{
 			Encr: encryptions(p.Encr), PRF: p.PRF, Integ: p.Integ, KE: p.KE,
@@ -166,3 +170,34 @@ func (c *compiler) sharedKey(k *config.IKEv2, out *ikev2.Remote) {
 	}
 	out.SharedKey = key
 }
+
+// postQuantumKey reads the PPK (RFC 8784), the octets of the file ppk/ID.bin
+// beside the configuration. Without the file nothing is compiled: nobody shall
+// believe in a protection that is not there.
+func (c *compiler) postQuantumKey(k *config.IKEv2, out *ikev2.Remote) {
+	if !k.UsePPK {
+		if k.PPKMandatory {
+			c.find(config.Error, k.Pos, "ppk", "write use_ppk on", "ppk_mandatory is on and use_ppk is off")
+		}
+		return
+	}
+	if k.PPKID == "" || len(k.PPKID) > maxPPKID || strings.HasPrefix(k.PPKID, ".") || strings.ContainsAny(k.PPKID, "/\x00") {
+		c.find(config.Error, k.Pos, "ppk-id", "", "use_ppk needs a ppk_id that can be the name of a file: 1 to %d octets, without / and not beginning with a point", maxPPKID)
+		return
+	}
+	path := filepath.Join(filepath.Dir(c.cfg.Path), "ppk", k.PPKID+".bin")
+	secret, err := c.o.ReadSecret(path)
+	if err == nil && len(secret) == 0 {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
+		c.find(config.Error, k.Pos, "ppk-file", "", "ppk_id %q: %s: %v", k.PPKID, path, err)
+		return
+	}
+	out.PPK = &ikev2.PPK{ID: append([]byte{ppkFixed}, k.PPKID...), Secret: secret, Mandatory: k.PPKMandatory}
+}
+
+const (
+	ppkFixed = 2   // PPK_ID_FIXED (RFC 8784 §5.1)
+	maxPPKID = 200 // octets
+)

@@ -44,6 +44,7 @@ type Remote struct {
 	SendIDr  bool // send_peers_id
 
 	SharedKey []byte // pre-shared key; a secret
+	PPK       *PPK   // post-quantum pre-shared key; nil: none
 
 	Proposals []IKEProposal // in order of preference
 
@@ -60,6 +61,13 @@ type Remote struct {
 	DPDDelay     time.Duration // liveness check after this silence; 0 never
 
 	Children []*Child
+}
+
+// PPK is a post-quantum pre-shared key (RFC 8784).
+type PPK struct {
+	ID        []byte // PPK_ID: its type and then its octets (RFC 8784 §5.1)
+	Secret    []byte
+	Mandatory bool // fail rather than go on without
 }
 
 // Identity is an IKE identity (RFC 7296 §3.5).

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"racoon2/ikev2/auth"
 	"racoon2/ikev2/message"
@@ -48,10 +49,14 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 	if r.SendIDr && len(r.PeerIDs) > 0 && !r.PeerIDs[0].wildcard() {
 		list = append(list, idPayload(r.PeerIDs[0], false))
 	}
-	mac := auth.SharedKey(sa.keys.prf, r.SharedKey, auth.Signed{
-		Message: s.initRequest, PeerNonce: s.nr, SKp: sa.keys.pOwn, ID: idBody(r.MyID),
-	})
-	list = append(list, &message.Auth{Method: message.AuthSharedKey, Data: mac})
+	plain := sa.authValue(r, sa.keys.pOwn)
+	if s.ppk {
+		s.mixed = sa.keys.withPPK(r.PPK.Secret)
+		list = append(list, &message.Auth{Method: message.AuthSharedKey, Data: sa.authValue(r, s.mixed.pOwn)})
+		list = append(list, r.PPK.payloads(plain)...)
+	} else {
+		list = append(list, &message.Auth{Method: message.AuthSharedKey, Data: plain})
+	}
 	list = append(list, child...)
 	sa.request(message.IKE_AUTH, append(list, n.tsPayloads()...))
 }
@@ -83,6 +88,11 @@ func (sa *ikeSA) authAnswer(r *row, m *received) {
 		sa.e.trace(trace.ProtoErr, reasonIDMismatch, why, sa.attrs(
 			attr("offered", sa.peerID.String()), attr("configured", identityList(sa.remote.PeerIDs)), attr("first_mismatch", why))...)
 		sa.rejectPeer(reasonIDMismatch, why)
+		return
+	}
+	if why := sa.settlePPK(m); why != "" {
+		sa.e.trace(trace.ProtoErr, reasonPPK, why, sa.attrs(attr("first_mismatch", why))...)
+		sa.rejectPeer(reasonPPK, why)
 		return
 	}
 	signed := auth.Signed{Message: s.initResponse, PeerNonce: s.ni, SKp: sa.keys.pPeer, ID: idBody(sa.peerID)}
@@ -167,7 +177,7 @@ func (sa *ikeSA) authRefused(_ *row, m *received) {
 // announce reports a new IKE SA.
 func (sa *ikeSA) announce() {
 	sa.e.trace(trace.Info, reasonEstablished, fmt.Sprintf("IKE SA established with %s: %s", sa.peerID, sa.suite.summary()),
-		sa.attrs(attr("nat_local", fmt.Sprint(sa.natLocal)), attr("nat_peer", fmt.Sprint(sa.natPeer)))...)
+		sa.attrs(attr("nat_local", fmt.Sprint(sa.natLocal)), attr("nat_peer", fmt.Sprint(sa.natPeer)), attr("extensions", strings.Join(sa.extensions(), ", ")))...)
 }
 
 // allowsSuite says that one of the remote's proposals has all of a suite.

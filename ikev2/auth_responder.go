@@ -21,8 +21,14 @@ func (sa *ikeSA) authRequest(r *row, m *received) {
 		sa.refuseAuth(m, reasonIDMismatch, why)
 		return
 	}
+	authentication, why := sa.choosePPK(remote, m)
+	if why != "" {
+		sa.e.trace(trace.ProtoErr, reasonPPK, why, sa.attrs(attr("remote", remote.Name), attr("first_mismatch", why))...)
+		sa.refuseAuth(m, reasonPPK, why)
+		return
+	}
 	signed := auth.Signed{Message: s.initRequest, PeerNonce: s.nr, SKp: sa.keys.pPeer, ID: idBody(sa.peerID)}
-	if why := sa.checkAuth(remote, find[*message.Auth](m), signed); why != "" {
+	if why := sa.checkAuth(remote, authentication, signed); why != "" {
 		sa.e.trace(trace.ProtoErr, reasonAuthFailed, why, sa.attrs(attr("remote", remote.Name), attr("first_mismatch", why))...)
 		sa.refuseAuth(m, reasonAuthFailed, why)
 		return
@@ -34,14 +40,15 @@ func (sa *ikeSA) authRequest(r *row, m *received) {
 	if m.notification(message.INITIAL_CONTACT) != nil {
 		sa.initialContact()
 	}
+	mac := sa.authValue(remote, sa.keys.pOwn)
 	sa.setup = nil
 	sa.establish()
 	sa.state = r.next
 	sa.announce()
-	mac := auth.SharedKey(sa.keys.prf, remote.SharedKey, auth.Signed{
-		Message: s.initResponse, PeerNonce: s.ni, SKp: sa.keys.pOwn, ID: idBody(sa.localID),
-	})
 	head := []message.Payload{idPayload(sa.localID, false), &message.Auth{Method: message.AuthSharedKey, Data: mac}}
+	if sa.ppk {
+		head = append(head, notify(message.PPK_IDENTITY, nil)) // RFC 8784 §3
+	}
 	sa.answerChild(m, &childAnswer{head: head, ni: slices.Clone(s.ni), nr: slices.Clone(s.nr)})
 	s.wipe()
 }

@@ -30,6 +30,7 @@ type ikeSA struct {
 	suite           suite
 	keys            *keys
 	setup           *setup // until it is established
+	ppk             bool   // keys are those with a PPK, or descend from such
 	halfOpen        bool   // counted in Shared.HalfOpen
 	initial         initialKey
 	children        []*childSA
@@ -54,6 +55,7 @@ type setup struct {
 	initRequest  []byte // IKE_SA_INIT octets, as AUTH covers them
 	initResponse []byte
 	peerHashes   bool // the peer sent NAT detection hashes
+	ppk          bool // both ends sent USE_PPK
 	remote       *Remote
 
 	// as initiator
@@ -67,6 +69,7 @@ type setup struct {
 	cookies   int
 	refusal   string       // an error notification in the clear: a hint, not the end
 	first     *negotiation // the child of IKE_AUTH
+	mixed     *subkeys     // with the PPK, until the answer tells whether it is used
 }
 
 // want is a child SA that was asked for.
@@ -271,6 +274,7 @@ func (s *setup) wipe() {
 	clear(s.ni)
 	clear(s.nr)
 	s.key = nil
+	s.mixed.wipe()
 }
 
 // attr makes one attribute of a trace event.

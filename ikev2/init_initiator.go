@@ -123,6 +123,9 @@ func (sa *ikeSA) sendInit() {
 	if s.remote.Fragmentation {
 		list = append(list, notify(message.IKEV2_FRAGMENTATION_SUPPORTED, nil)) // RFC 7383 §2.3
 	}
+	if s.remote.PPK != nil {
+		list = append(list, notify(message.USE_PPK, nil)) // RFC 8784 §3
+	}
 	data, err := message.Encode(&message.Message{
 		Header:   message.Header{SPIi: sa.spii, Major: 2, Exchange: message.IKE_SA_INIT, Flags: message.FlagInitiator},
 		Payloads: list,
@@ -160,13 +163,18 @@ func (sa *ikeSA) initRefused(_ *row, m *received) {
 	if sa.setup.refusal != "" {
 		return
 	}
-	// RFC 7296 §2.21.1: the notification is not authenticated, so this host
-	// goes on trying for some time: for two retransmissions.
-	sa.setup.refusal = n.Kind.String()
+	sa.discouraged(reasonPeerRefused, n.Kind.String())
+}
+
+// discouraged notes what stands against going on, in a message that nobody
+// authenticated: this host goes on trying for some time, for two retransmissions
+// (RFC 7296 §2.21.1).
+func (sa *ikeSA) discouraged(reason, what string) {
+	sa.setup.refusal = what
 	r := sa.x.inFlight
 	r.limit = min(r.limit, r.resent+2)
-	sa.e.trace(trace.ProtoWarn, reasonPeerRefused,
-		fmt.Sprintf("the peer answers %s in the clear; trying on for a little", n.Kind),
+	sa.e.trace(trace.ProtoWarn, reason,
+		fmt.Sprintf("the peer sends %s in the clear; trying on for a little", what),
 		sa.attrs(attr("offered", proposalList(sa.setup.offered)))...)
 }
 
@@ -230,7 +238,15 @@ func (sa *ikeSA) initAnswer(_ *row, m *received) {
 		sa.e.drop(m.in, reasonNoProposal, "an IKE_SA_INIT response that is not acceptable: "+err.Error())
 		return
 	}
+	if p := s.remote.PPK; p != nil && p.Mandatory && !m.offersPPK() {
+		// RFC 8784 §3: nothing may follow. Another answer may be the peer's own.
+		if s.refusal == "" {
+			sa.discouraged(reasonPPK, "an answer without USE_PPK, which "+s.remote.place()+" makes mandatory,")
+		}
+		return
+	}
 	sa.answeredNow()
+	s.ppk = s.remote.PPK != nil && m.offersPPK()
 	sa.spir = m.SPIr
 	sa.suite = c.suite()
 	s.nr = slices.Clone(find[*message.Nonce](m).Data)

@@ -182,6 +182,7 @@ func (e *Engine) respondInit(r *row, m *received, key initialKey, remote *Remote
 func (sa *ikeSA) initRequest(r *row, m *received) {
 	group, peerValue := sa.suite.ke, find[*message.KE](m).Data
 	sa.detectNAT(m, sa.setup.remote)
+	sa.setup.ppk = m.offersPPK() && slices.ContainsFunc(sa.e.candidates(m.in.Remote.Addr()), func(r *Remote) bool { return r.PPK != nil })
 	sa.frag.agreed = sa.setup.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil
 	sa.job("key exchange "+group.String(), keyExchange(group, peerValue), func(v any, err error) {
 		x, _ := v.(exchanged)
@@ -202,6 +203,9 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 	}
 	if s.peerHashes {
 		list = append(list, sa.natPayloads(s.remote)...)
+	}
+	if s.ppk {
+		list = append(list, notify(message.USE_PPK, nil)) // RFC 8784 §3
 	}
 	if sa.frag.agreed {
 		list = append(list, notify(message.IKEV2_FRAGMENTATION_SUPPORTED, nil)) // RFC 7383 §2.3

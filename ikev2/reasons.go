@@ -28,6 +28,7 @@ const (
 	reasonHalfOpenLimit   = "half_open_limit"    // as many half-open IKE SAs as allowed
 	reasonSetupTimeout    = "setup_timeout"      // not established in time
 	reasonAuthFailed      = "auth_failed"        // AUTH is wrong, or the peer says that ours is
+	reasonPPK             = "ppk"                // a post-quantum pre-shared key is mandatory, or unknown, and missing
 	reasonIDMismatch      = "id_mismatch"        // the peer's identity is not acceptable
 	reasonPeerRefused     = "peer_refused"       // an error notification in the clear
 	reasonShutdown        = "shutdown"           // refused because this engine shuts down

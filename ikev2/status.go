@@ -65,15 +65,25 @@ func (sa *ikeSA) info() IKEInfo {
 			i.Integ = sa.suite.integ.String()
 		}
 	}
-	if sa.frag.agreed {
-		i.Extensions = append(i.Extensions, fmt.Sprintf("fragments of %d octets", sa.packetSize()))
-	}
+	i.Extensions = sa.extensions()
 	for _, c := range sa.children {
 		if c.state != childReserved && c.state != childAdding {
 			i.Children = append(i.Children, c.info())
 		}
 	}
 	return i
+}
+
+// extensions are what both ends agreed on beyond RFC 7296.
+func (sa *ikeSA) extensions() []string {
+	var list []string
+	if sa.frag.agreed {
+		list = append(list, fmt.Sprintf("fragments of %d octets", sa.packetSize()))
+	}
+	if sa.ppk {
+		list = append(list, "PPK")
+	}
+	return list
 }
 
 func (c *childSA) info() ChildInfo {

@@ -3,6 +3,8 @@
 package integration
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,4 +55,38 @@ func TestInteropFragmentation(t *testing.T) {
 			p.noSAs(t)
 		})
 	}
+}
+
+// A post-quantum pre-shared key (RFC 8784) that both ends require; with different
+// ones there is no tunnel.
+func TestInteropPPK(t *testing.T) {
+	needRoot(t)
+	const key = "post-quantum secret"
+	start := func(t *testing.T, ours string) *swanPair {
+		return newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+			r.IKE += ` use_ppk on; ppk_mandatory on; ppk_id "key-1";`
+			r.PPK = map[string]string{"key-1": ours}
+			s.Extra = "ppk_id = key-1\n ppk_required = yes"
+			s.Secrets = fmt.Sprintf("ppk-1 {\n id = key-1\n secret = %q\n }", key)
+		})
+	}
+	t.Run("the same", func(t *testing.T) {
+		p := start(t, key)
+		p.bothWays(t, []string{"using PPK for PPK_ID 'key-1'"}, []string{"using PPK for PPK_ID 'key-1'"})
+		if ext := p.r.status().IKESAs[0].Extensions; !slices.Contains(ext, "PPK") {
+			t.Errorf("status says %q", ext)
+		}
+		p.r.mustCtl("sa", "flush")
+		p.noSAs(t)
+	})
+	t.Run("another", func(t *testing.T) {
+		p := start(t, "another secret")
+		noPing(t, p.left, p.left.inner, p.right.inner, 10)
+		if out, err := p.s.trySwanctl("--initiate", "--child", "net"); err == nil {
+			t.Errorf("strongSwan has a tunnel:\n%s", out)
+		}
+		if n := p.r.status().Counters["ikev2.auth_failed"]; n < 2 {
+			t.Errorf("auth_failed counts %d, want one in either role", n)
+		}
+	})
 }

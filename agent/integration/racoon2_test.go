@@ -90,6 +90,8 @@ type peerConfig struct {
 	IKE              string // further lines of the ikev2 block
 	ESP              string // lines of an sa section; "" takes the defaults
 	AnyPeer          bool   // requests from any address are looked at
+
+	PPK map[string]string // post-quantum keys by ppk_id
 }
 
 func (c peerConfig) render(psk string) string {
@@ -157,6 +159,12 @@ func newRacoon2(t *testing.T, in *netlab.NS, conf peerConfig) *racoon2 {
 func (r *racoon2) configure() {
 	r.t.Helper()
 	r.write("peer.psk", r.conf.Secret)
+	for id, key := range r.conf.PPK {
+		if err := os.MkdirAll(filepath.Join(r.dir, "ppk"), 0o700); err != nil {
+			r.t.Fatal(err)
+		}
+		r.write(filepath.Join("ppk", id+".bin"), key)
+	}
 	r.write("racoon2.conf", r.conf.render(filepath.Join(r.dir, "peer.psk")))
 }
 

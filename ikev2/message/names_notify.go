@@ -106,7 +106,7 @@ func (n NotifyType) statusName() string {
 		return "COOKIE2"
 	case 16402:
 		return "NO_NATS_ALLOWED"
-	case 16403:
+	case AUTH_LIFETIME:
 		return "AUTH_LIFETIME"
 	case 16404:
 		return "MULTIPLE_AUTH_SUPPORTED"
@@ -136,7 +136,7 @@ func (n NotifyType) statusName() string {
 		return "ROHC_SUPPORTED"
 	case 16417:
 		return "EAP_ONLY_AUTHENTICATION"
-	case 16418:
+	case CHILDLESS_IKEV2_SUPPORTED:
 		return "CHILDLESS_IKEV2_SUPPORTED"
 	case 16419:
 		return "QUICK_CRASH_DETECTION"
@@ -170,11 +170,11 @@ func (n NotifyType) statusName() string {
 		return "CLONE_IKE_SA"
 	case 16434:
 		return "PUZZLE"
-	case 16435:
+	case USE_PPK:
 		return "USE_PPK"
-	case 16436:
+	case PPK_IDENTITY:
 		return "PPK_IDENTITY"
-	case 16437:
+	case NO_PPK_AUTH:
 		return "NO_PPK_AUTH"
 	case 16438:
 		return "INTERMEDIATE_EXCHANGE_SUPPORTED"

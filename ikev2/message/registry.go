@@ -109,5 +109,10 @@ const (
 	REKEY_SA                      NotifyType = 16393
 	ESP_TFC_PADDING_NOT_SUPPORTED NotifyType = 16394
 	NON_FIRST_FRAGMENTS_ALSO      NotifyType = 16395
+	AUTH_LIFETIME                 NotifyType = 16403 // RFC 4478 §3
+	CHILDLESS_IKEV2_SUPPORTED     NotifyType = 16418 // RFC 6023 §3
 	IKEV2_FRAGMENTATION_SUPPORTED NotifyType = 16430 // RFC 7383 §2.3
+	USE_PPK                       NotifyType = 16435 // RFC 8784 §3
+	PPK_IDENTITY                  NotifyType = 16436
+	NO_PPK_AUTH                   NotifyType = 16437
 )
