@@ -194,7 +194,10 @@ func (r *resolver) algorithm(e *entry, items []Item) (Algorithm, bool) {
 			}
 			a.KeyBits = int(n)
 		case it.isText() && field == 2:
-			r.warnf("no-effect", it, "remove it", "a key for a static SA has no effect")
+			// The key is a secret: neither it nor its line may be shown.
+			r.report.conceal(it.Pos)
+			r.report.add(Finding{Code: "no-effect", Severity: Warning, Pos: it.Pos,
+				Text: "a key for a static SA has no effect", Hint: "remove it"})
 		default:
 			return bad(it)
 		}

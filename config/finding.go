@@ -170,6 +170,8 @@ type reporter struct {
 	count   [4]int // by severity
 	mute    int    // above 0: findings are dropped
 	muted   int    // errors dropped
+
+	secret map[Pos]bool // lines that hold a secret; Col is 0
 }
 
 type findingKey struct {
@@ -183,6 +185,7 @@ func newReporter() *reporter {
 		sources: map[string]*source{},
 		order:   map[string]int{},
 		seen:    map[findingKey]bool{},
+		secret:  map[Pos]bool{},
 	}
 }
 
@@ -216,8 +219,16 @@ func (r *reporter) add(f Finding) {
 	r.list = append(r.list, f)
 }
 
+// conceal keeps a line out of what findings show.
+func (r *reporter) conceal(p Pos) { r.secret[Pos{File: p.File, Line: p.Line}] = true }
+
 // sorted returns the findings in the order of files and lines.
 func (r *reporter) sorted() Findings {
+	for i, f := range r.list {
+		if r.secret[Pos{File: f.Pos.File, Line: f.Pos.Line}] {
+			r.list[i].Source, r.list[i].Offending = "", ""
+		}
+	}
 	slices.SortStableFunc(r.list, func(a, b Finding) int {
 		if d := r.order[a.Pos.File] - r.order[b.Pos.File]; d != 0 {
 			return d

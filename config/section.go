@@ -152,6 +152,8 @@ func (d *directive) asksNothing(val any) bool {
 		return d.quiet == v
 	case uint64:
 		return v == 0
+	case uint32:
+		return v == 0
 	case int:
 		return d.quiet == v
 	case MSSClamp:
