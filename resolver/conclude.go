@@ -116,6 +116,8 @@ func (r *Resolver) updateChain(now time.Time, w chained, kind uint16, a *Answer,
 			return nil
 		}
 		n = r.newName(w.canonical, w.watches)
+		// The other family may have been answered before the name was known.
+		r.answered(now, n, TypeA+TypeAAAA-kind, life)
 	}
 	if n.files {
 		return n // the hosts file has the word
@@ -130,7 +132,12 @@ func (r *Resolver) updateChain(now time.Time, w chained, kind uint16, a *Answer,
 // concludeFromFiles ends a question that DNS has no addresses for, and the hosts
 // file has.
 func (r *Resolver) concludeFromFiles(now time.Time, p *pending, e *entry, life time.Duration, out *Outbox) {
-	if n := r.names[p.question.Name]; n != nil {
+	n := r.names[p.question.Name]
+	if watches := r.watchesOf(p.question.Name); n == nil && len(watches) > 0 && r.brought < r.s.MaxNames {
+		n = r.newName(p.question.Name, watches)
+		e = r.hostsEntry(p.question)
+	}
+	if n != nil {
 		n.families[slot(p.question.Type)].asking = false
 		n.fallback = true
 		r.update(now, n, p.question.Type, e.addresses, now.Add(life), out)

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,11 +22,36 @@ type wait struct {
 	generation uint64
 }
 
-// closed says whether answers about a name have to wait.
-func (n *name) closed() bool { return n.gated && !n.dead && n.stands < n.added }
+// needs is the generation that has to stand before a client may have addresses
+// of a name; 0 when nothing has to.
+func (n *name) needs(addrs []netip.Addr) uint64 {
+	if !n.gated || n.dead {
+		return 0
+	}
+	var generation uint64
+	for _, a := range addrs {
+		if known := n.addrs[a]; known != nil && known.added > n.stands {
+			generation = max(generation, known.added)
+		}
+	}
+	return generation
+}
+
+// closed says whether an answer has to wait.
+func (r *Resolver) closed(e *entry) bool {
+	if r.s.GateBound <= 0 {
+		return false
+	}
+	for _, n := range e.names {
+		if n.needs(e.known) > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // hold keeps an answer back until the policies of all its names stand.
-func (r *Resolver) hold(now time.Time, reply Reply, names []*name, out *Outbox) {
+func (r *Resolver) hold(now time.Time, reply Reply, e *entry, out *Outbox) {
 	if r.clients >= clientsByOthers*r.s.MaxPending {
 		out.trace(trace.Debug, ReasonPendingLimit, nil, "%d clients wait: no more are taken", r.clients)
 		r.reply(Reply{Client: reply.Client, Question: reply.Question, RCode: ServFail}, out)
@@ -33,11 +59,11 @@ func (r *Resolver) hold(now time.Time, reply Reply, names []*name, out *Outbox) 
 	}
 	h := &held{reply: reply, timer: timer{index: -1}}
 	h.timer.alarm = h
-	for _, n := range names {
-		if n.closed() {
+	for _, n := range e.names {
+		if generation := n.needs(e.known); generation > 0 {
 			h.left++
 			h.names = append(h.names, n)
-			n.waits = append(n.waits, wait{h, n.added})
+			n.waits = append(n.waits, wait{h, generation})
 		}
 	}
 	r.clients++

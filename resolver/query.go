@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"slices"
 	"time"
 
 	"racoon2/kernel/trace"
@@ -98,8 +97,8 @@ func (r *Resolver) deliver(now time.Time, client any, q Question, e *entry, stal
 	for _, n := range e.names {
 		n.used = true
 	}
-	if r.s.GateBound > 0 && slices.ContainsFunc(e.names, (*name).closed) {
-		r.hold(now, reply, e.names, out)
+	if r.closed(e) {
+		r.hold(now, reply, e, out)
 		return
 	}
 	r.reply(reply, out)
@@ -151,8 +150,12 @@ func (r *Resolver) hostsEntry(q Question) *entry {
 		return nil
 	}
 	e.addresses = ofFamily(addrs, q.Type)
-	if n := r.names[q.Name]; n != nil {
-		e.names = []*name{n}
+	switch n := r.names[q.Name]; {
+	case n != nil:
+		e.names, e.known = []*name{n}, e.addresses
+	case len(e.addresses) > 0 && len(r.watchesOf(q.Name)) > 0:
+		// Too many names are followed already: nobody would make its policy.
+		return &entry{local: true, rcode: ServFail}
 	}
 	return e
 }

@@ -67,8 +67,9 @@ func (r *Resolver) Watching() []string {
 func (r *Resolver) List() []NameStatus {
 	var out []NameStatus
 	for _, n := range r.sortedNames() {
-		s := NameStatus{Name: n.name, Generation: n.generation, Stands: !n.closed(), FromFiles: n.files}
+		s := NameStatus{Name: n.name, Generation: n.generation, FromFiles: n.files}
 		s.Addresses, s.Left = n.lists()
+		s.Stands = n.needs(s.Addresses) == 0
 		for _, w := range n.watches {
 			s.Watches = append(s.Watches, w.name)
 		}

@@ -112,7 +112,10 @@ func (r *Resolver) reviewNames(now time.Time, out *Outbox) {
 			r.release(n, ^uint64(0), out)
 		}
 		if (!same || n.gated && !gated) && len(n.addrs) > 0 {
-			r.changed(n, true, nil, out) // somebody else hears of it, too
+			for _, a := range n.addrs { // somebody else hears of them, too
+				a.added = r.generation + 1
+			}
+			r.changed(n, nil, out)
 		}
 	}
 	for _, canonical := range sortedKeys(r.watches) {
@@ -173,17 +176,17 @@ func (r *Resolver) setHosts(now time.Time, entries []HostEntry, out *Outbox) {
 // fromFiles says whether a name's addresses are those of the hosts file.
 func (r *Resolver) fromFiles(n *name) bool {
 	_, ok := r.hosts.byName[n.name]
-	return ok && (r.before(Files, DNS) || !r.looks(DNS) && r.looks(Files))
+	return ok && r.before(Files, DNS)
 }
 
 // followHosts fits the names to the hosts file and the order of look-ups.
 func (r *Resolver) followHosts(now time.Time, out *Outbox) {
-	if len(r.wildcards) > 0 && r.looks(Files) {
+	if len(r.wildcards) > 0 && r.before(Files, DNS) {
 		for _, canonical := range sortedKeys(r.hosts.byName) {
 			if r.names[canonical] != nil || r.brought >= r.s.MaxNames {
 				continue
 			}
-			if watches := r.watchesOf(canonical); len(watches) > 0 && r.before(Files, DNS) {
+			if watches := r.watchesOf(canonical); len(watches) > 0 {
 				r.newName(canonical, watches)
 			}
 		}

@@ -27,7 +27,6 @@ type name struct {
 	files      bool      // its addresses are the hosts file's
 	fallback   bool      // they are, because DNS has none
 	generation uint64    // of the last change
-	added      uint64    // of the last change that brought an address
 	stands     uint64    // the last one that the policy stands for
 
 	used  bool // by a client, since it was asked for last
@@ -38,6 +37,7 @@ type name struct {
 
 // address is one address of a name.
 type address struct {
+	added   uint64    // the generation that brought it
 	expires time.Time // as the last answer said; zero: never, it is the hosts file's
 	left    bool
 	gone    time.Time // when its grace ends
@@ -108,18 +108,19 @@ func (n *name) watchedBy(watches []*watch) {
 // update takes the addresses of one kind that an answer gives. expires is zero
 // for those of the hosts file.
 func (r *Resolver) update(now time.Time, n *name, kind uint16, addrs []netip.Addr, expires time.Time, out *Outbox) {
-	added, changed := false, false
+	changed := false
 	for _, a := range addrs {
 		known := n.addrs[a]
 		if known == nil {
-			known = &address{}
+			known = &address{left: true}
 			n.addrs[a] = known
 			r.byAddr[a] = append(r.byAddr[a], n)
-			added = true
-		} else if known.left {
-			added = true // its policy may already be on its way out
 		}
-		*known = address{expires: expires}
+		if known.left { // new; or back, when its policy may already be on its way out
+			known.added = r.generation + 1
+			changed = true
+		}
+		known.left, known.expires = false, expires
 	}
 	for a, known := range n.addrs {
 		if kindOf(a) == kind && !known.left && !slices.Contains(addrs, a) {
@@ -128,8 +129,8 @@ func (r *Resolver) update(now time.Time, n *name, kind uint16, addrs []netip.Add
 		}
 	}
 	gone := r.sweep(now, n)
-	if added || changed || len(gone) > 0 {
-		r.changed(n, added, gone, out)
+	if changed || len(gone) > 0 {
+		r.changed(n, gone, out)
 	}
 }
 
@@ -180,12 +181,9 @@ func (r *Resolver) unmap(a netip.Addr, n *name) {
 }
 
 // changed tells about a change.
-func (r *Resolver) changed(n *name, added bool, gone []netip.Addr, out *Outbox) {
+func (r *Resolver) changed(n *name, gone []netip.Addr, out *Outbox) {
 	r.generation++
 	n.generation = r.generation
-	if added {
-		n.added = r.generation
-	}
 	present, left := n.lists()
 	var watches []string
 	for _, w := range n.watches {
@@ -253,7 +251,7 @@ func (r *Resolver) failNames(now time.Time, p *pending, why string, out *Outbox)
 			"%s could not be asked for: %s; what is in use stays", n.name, clip(why))
 	}
 	if r.expire(now, n, p.question.Type) {
-		r.changed(n, false, nil, out)
+		r.changed(n, nil, out)
 	}
 	r.plan(n)
 }
@@ -360,7 +358,7 @@ func (n *name) ring(r *Resolver, now time.Time, out *Outbox) {
 		}
 	}
 	if gone := r.sweep(now, n); some || len(gone) > 0 {
-		r.changed(n, false, gone, out)
+		r.changed(n, gone, out)
 	}
 	r.plan(n)
 	if !n.own && !n.files && len(n.addrs) == 0 && n.timer.index < 0 && !n.families[0].asking && !n.families[1].asking {
