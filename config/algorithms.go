@@ -196,7 +196,7 @@ func (r *resolver) algorithm(e *entry, items []Item) (Algorithm, bool) {
 		case it.isText() && field == 2:
 			// The key is a secret: neither it nor its line may be shown.
 			r.report.conceal(it.Pos)
-			r.report.add(Finding{Code: "no-effect", Severity: Warning, Pos: it.Pos,
+			r.report.add(Finding{Code: staticKeyCode, Severity: Warning, Pos: it.Pos,
 				Text: "a key for a static SA has no effect", Hint: "remove it"})
 		default:
 			return bad(it)

@@ -85,13 +85,22 @@ func checkRegular(info fs.FileInfo) error {
 	return nil
 }
 
-func checkOwner(info fs.FileInfo) error {
+// Owner returns the user and group that a file belongs to, where they are known.
+func Owner(info fs.FileInfo) (uid, gid int, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(st.Uid), int(st.Gid), true
+}
+
+func checkOwner(info fs.FileInfo) error {
+	owner, _, ok := Owner(info)
 	if !ok {
 		return errors.New("its owner is not known")
 	}
-	if uid := os.Getuid(); int(st.Uid) != uid {
-		return fmt.Errorf("it belongs to user %d, not to the running user %d", st.Uid, uid)
+	if uid := os.Getuid(); owner != uid {
+		return fmt.Errorf("it belongs to user %d, not to the running user %d", owner, uid)
 	}
 	return nil
 }
