@@ -233,9 +233,7 @@ func (c *converter) swanSuite(n *node, text string, ike bool) suite {
 		}
 	}
 	if len(t.prf) == 0 && ike {
-		for _, a := range t.integ { // strongSwan takes the PRF from the integrity algorithm
-			t.prf = append(t.prf, a)
-		}
+		t.prf = append(t.prf, t.integ...) // as strongSwan does
 	}
 	n.claimed = true
 	return t

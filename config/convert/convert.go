@@ -124,7 +124,10 @@ const (
 
 // Convert converts a configuration. The error is a *SyntaxError, or says what
 // could not be read.
-func Convert(o Options) (*Result, error) {
+func Convert(o Options) (*Result, error) { return convert(o, nil) }
+
+// convert is Convert; read, if any, gets everything that was parsed.
+func convert(o Options, read func([]*node)) (*Result, error) {
 	c := &converter{
 		o: o, probes: map[string]verdict{}, seen: map[noteKey]bool{}, order: map[string]int{},
 		names: map[string]bool{}, keyNames: map[string]string{},
@@ -147,6 +150,9 @@ func Convert(o Options) (*Result, error) {
 	if err = cmp.Or(c.err, err); err != nil {
 		return nil, err
 	}
+	if read != nil {
+		read(c.trees)
+	}
 	return c.finish()
 }
 
@@ -158,14 +164,15 @@ type converter struct {
 	seen     map[noteKey]bool
 	order    map[string]int // files, in the order of reading
 	trees    []*node        // everything that was read
-	probes   map[string]verdict
-	names    map[string]bool   // of sections, with their kind
-	keyNames map[string]string // key files by identity of the secret
-	keys     []Key
-	read     int   // octets of input
-	size     int   // octets of output
-	steps    int   // of inheritance
-	err      error // a bound that was met
+	// overridden are inherited directives that something else took the place of.
+	overridden []*node
+	probes     map[string]verdict
+	names      map[string]bool   // of sections, with their kind
+	keyNames   map[string]string // key files by identity of the secret
+	keys       []Key
+	read       int   // octets of input
+	steps      int   // of inheritance
+	err        error // a bound that was met
 }
 
 type noteKey struct {
@@ -194,6 +201,11 @@ func (c *converter) take(f File) error {
 
 // finish reports what nothing has claimed and writes the result.
 func (c *converter) finish() (*Result, error) {
+	for _, n := range c.overridden {
+		if !n.claimed {
+			c.change(n, "a section that takes this over says it anew")
+		}
+	}
 	for _, t := range c.trees {
 		c.unclaimed(t)
 	}

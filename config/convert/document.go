@@ -218,17 +218,19 @@ func comment(from []config.Pos, note string) string {
 	var parts []string
 	last := ""
 	for i, p := range from {
-		if i == maxOrigins {
+		if len(parts) == maxOrigins {
 			parts = append(parts, "…")
 			break
+		}
+		sameLine := func(o config.Pos) bool { return o.File == p.File && o.Line == p.Line }
+		if slices.ContainsFunc(from[:i], sameLine) {
+			continue
 		}
 		line := fmt.Sprint(p.Line)
 		if file := path.Base(p.File); file != last {
 			line, last = file+":"+line, file
 		}
-		if !slices.Contains(parts, line) {
-			parts = append(parts, line)
-		}
+		parts = append(parts, line)
 	}
 	text := strings.Join(parts, ", ")
 	if note != "" {

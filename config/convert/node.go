@@ -35,15 +35,6 @@ func (n *node) arg(i int) string {
 	return n.words[i].text
 }
 
-// rest are the words behind the directive, in one text.
-func (n *node) rest() string {
-	var parts []string
-	for _, w := range n.words[min(1, len(n.words)):] {
-		parts = append(parts, w.text)
-	}
-	return strings.Join(parts, " ")
-}
-
 // find returns the last directive of that name below a node, as the last one wins; nil for none.
 func (n *node) find(name string) *node {
 	for i := len(n.block) - 1; i >= 0; i-- {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"racoon2/config"
 )
 
 // racoon is the conversion of a racoon.conf.
@@ -193,11 +195,14 @@ var timerWords = map[string]string{
 // readListen makes the interface section.
 func (r *racoon) readListen(n *node) {
 	var ike []string
+	var from []config.Pos
 	s := &section{kind: "interface"}
 	for _, sub := range n.block {
 		switch sub.name() {
 		case "isakmp", "isakmp_natt":
-			r.listenOn(sub, &ike)
+			if r.listenOn(sub, &ike) {
+				from = append(from, sub.pos)
+			}
 		case "strict_address":
 			r.change(sub, "an address that cannot be listened on is always reported")
 		case "adminsock", "admin":
@@ -209,39 +214,22 @@ func (r *racoon) readListen(n *node) {
 		return
 	}
 	n.claimed = true
-	s.from = append(s.from, n.pos)
-	for _, sub := range n.block {
-		if sub.name() == "isakmp" || sub.name() == "isakmp_natt" {
-			if sub.claimed && sub.show == 0 && !r.isNoted(sub) {
-				s.from = append(s.from, sub.pos)
-			}
-		}
-	}
-	s.put("ike "+list(ike), "")
 	if r.names["interface"] {
-		r.leaveOut(n, "there is a listen section already", "")
+		r.leaveOutAll(n, "there is a listen section already", "")
 		return
 	}
 	r.names["interface"] = true
+	s.from = append(s.from, n.pos)
+	s.put("ike "+list(ike), "", from...)
 	r.sections = append(r.sections, s)
 }
 
-// isNoted says whether the report has something about a directive.
-func (c *converter) isNoted(n *node) bool {
-	for i := len(c.notes) - 1; i >= 0; i-- {
-		if c.notes[i].Pos == n.pos {
-			return true
-		}
-	}
-	return false
-}
-
 // listenOn reads isakmp ADDRESS [PORT].
-func (r *racoon) listenOn(n *node, ike *[]string) {
+func (r *racoon) listenOn(n *node, ike *[]string) bool {
 	e, _, err := readEnd(n.words[1:])
 	if err != nil || !e.prefix.IsSingleIP() {
 		r.leaveOut(n, "what to listen on is not one address in numbers", "write it into the interface section")
-		return
+		return false
 	}
 	if e.port == "" {
 		e.port = "500"
@@ -252,13 +240,12 @@ func (r *racoon) listenOn(n *node, ike *[]string) {
 	text := e.text()
 	if v := r.probe(inInterface, "ike { "+text+"; }"); !v.ok {
 		r.leaveOut(n, v.why, v.do)
-		return
+		return false
 	}
 	n.claimed = true
-	if len(*ike) < maxMany {
-		*ike = append(*ike, text)
-		r.listen = append(r.listen, e.prefix.Addr())
-	}
+	*ike = append(*ike, text)
+	r.listen = append(r.listen, e.prefix.Addr())
+	return true
 }
 
 // addRemote registers remote anonymous | ADDRESS [PORT] | "NAME" [inherit …].
@@ -340,7 +327,7 @@ func (r *racoon) settings(m *racoonRemote) []*node {
 			if !seen[n.name()] {
 				out = append(out, n)
 			} else {
-				r.change(n, "a remote that inherits this one says it anew")
+				r.overridden = append(r.overridden, n)
 			}
 		}
 		for name := range here {

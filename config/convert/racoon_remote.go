@@ -2,7 +2,6 @@ package convert
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"racoon2/config"
@@ -44,7 +43,7 @@ func (r *racoon) makePeers() {
 		if m == r.anonymous {
 			continue
 		}
-		r.makePeer(wanted{from: m, name: m.key, addr: m.addr, me: ends[m.addr], secret: r.secretFor(m.addr.String())})
+		r.makePeer(wanted{from: m, name: m.key, addr: m.addr, me: ends[m.addr], secret: r.secretFor(r.secretNames(m)...)})
 	}
 	if r.anonymous == nil {
 		return
@@ -72,11 +71,22 @@ func (r *racoon) makePeers() {
 	}
 }
 
+// secretNames are what the key of a remote may stand under in psk.txt.
+func (r *racoon) secretNames(m *racoonRemote) []string {
+	names := []string{m.addr.String()}
+	for _, n := range r.settings(m) {
+		if n.name() == "peers_identifier" && len(n.words) > 1 {
+			names = append(names, n.words[len(n.words)-1].text)
+		}
+	}
+	return names
+}
+
 // sharesKeys says whether a remote authenticates by pre-shared keys at all.
 func (r *racoon) sharesKeys(m *racoonRemote) bool {
 	for _, n := range r.settings(m) {
 		if n.name() == "proposal" {
-			if method := n.find("authentication_method"); method != nil && strings.Contains(method.arg(1), "p") &&
+			if method := n.find("authentication_method"); method != nil &&
 				(method.arg(1) == "pre_shared_key" || strings.HasPrefix(method.arg(1), "xauth_psk")) {
 				return true
 			}
@@ -113,9 +123,12 @@ func (r *racoon) makePeer(w wanted) {
 		r.remoteDirective(p, n)
 	}
 	for _, n := range r.timers {
-		if text, err := plainText(timerWords[n.name()], n.words[1:]); err != nil || !r.add(p.ikev2, inIKEv2, n, text) {
-			r.leaveOut(n, "racoon2 takes no such value", "")
+		text, err := plainText(timerWords[n.name()], n.words[1:])
+		if err != nil {
+			r.leaveOut(n, err.Error(), "")
+			continue
 		}
+		r.add(p.ikev2, inIKEv2, n, text)
 	}
 	r.putSuite(p.ikev2, t)
 	if words, _ := r.algorithms(inIKEv2, "kmp_dh_group", t.ke); words != nil {
@@ -153,8 +166,6 @@ func (r *racoon) identities(p *peer, w wanted, settings []*node) {
 	if len(peersID) == 0 {
 		peersID, noted = []string{"ipaddr " + peerAddress(w)}, []config.Pos{pos}
 	}
-	slices.Sort(peersID)
-	peersID = slices.Compact(peersID)
 	if len(peersID) == 1 {
 		k.put("peers_id "+peersID[0], "", noted...)
 	} else {
@@ -164,15 +175,18 @@ func (r *racoon) identities(p *peer, w wanted, settings []*node) {
 	if w.from.port != "" && w.addr.IsValid() && r.probe(inIKEv2, "peers_ipaddr "+text+" port "+w.from.port).ok {
 		text += " port " + w.from.port
 	}
-	k.put("peers_ipaddr "+text, "", pos)
-	if n := slices.IndexFunc(settings, func(n *node) bool { return n.name() == "remote_address" }); n >= 0 {
-		if w.addr.IsValid() {
-			settings[n].claimed = true
-			k.put("# peers_ipaddr is its remote_address", "", settings[n].pos)
-			return
+	where := []config.Pos{pos}
+	for _, n := range settings {
+		switch {
+		case n.name() != "remote_address":
+		case w.addr.IsValid():
+			n.claimed = true
+			where = append(where, n.pos)
+		default:
+			r.leaveOut(n, "the address is not in numbers", "write it as peers_ipaddr")
 		}
-		r.leaveOut(settings[n], "the address is not in numbers", "write it as peers_ipaddr")
 	}
+	k.put("peers_ipaddr "+text, "", where...)
 }
 
 // myAddress is this host's address as far as it is known.

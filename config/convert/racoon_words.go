@@ -1,8 +1,10 @@
 package convert
 
 import (
-	"slices"
+	"strconv"
 	"strings"
+
+	"racoon2/config"
 )
 
 // directWords are the directives of remote that racoon2 has under a name of its own.
@@ -89,11 +91,9 @@ func (r *racoon) directWord(p *peer, n *node, word string) {
 	}
 	for i, e := range p.ikev2.entries {
 		if strings.HasPrefix(e.text, word+" ") { // the last one wins
-			p.ikev2.entries = slices.Delete(p.ikev2.entries, i, i+1)
-			text := e.text
-			p.ikev2.note = strings.TrimPrefix(p.ikev2.note+"; "+text+" is overridden", "; ")
-			p.ikev2.from = append(p.ikev2.from, e.from...)
-			break
+			p.ikev2.entries[i] = entry{text: text, from: []config.Pos{n.pos}, note: "overrides line " + strconv.Itoa(e.from[0].Line)}
+			r.note(Changed, n, "the last one counts", "")
+			return
 		}
 	}
 	n.claimed = true

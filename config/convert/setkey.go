@@ -318,3 +318,37 @@ func pairRules(rules []*rule) {
 		open[key{r.inbound, r.src, r.dst, r.proto, r.action}] = r
 	}
 }
+
+// ends are the ends of what a rule protects: this host's and the peer's. An
+// end that is not known is not valid.
+func (r *rule) ends() (mine, theirs netip.Addr) {
+	if r.action != "ipsec" {
+		return mine, theirs
+	}
+	main := r.main()
+	mine, theirs = main.src, main.dst
+	if main.mode == "transport" {
+		mine, theirs = hostOf(r.src.prefix), hostOf(r.dst.prefix)
+	}
+	if r.inbound {
+		mine, theirs = theirs, mine
+	}
+	return mine, theirs
+}
+
+func hostOf(p netip.Prefix) netip.Addr {
+	if p.IsSingleIP() {
+		return p.Addr()
+	}
+	return netip.Addr{}
+}
+
+// main is the request that names the ends: the tunnel if there is one.
+func (r *rule) main() request {
+	for _, one := range r.requests {
+		if one.mode == "tunnel" {
+			return one
+		}
+	}
+	return r.requests[0]
+}
