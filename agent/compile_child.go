@@ -32,6 +32,8 @@ func (c *compiler) child(p config.Pair) {
 		MyEnd:   end(pol.MySAIPAddr),
 		PeerEnd: end(pol.PeersSAIPAddr),
 		Replay:  defaultReplay,
+
+		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
 	}
 	if c.o.Kernel != nil {
 		child.Replay = min(child.Replay, c.o.Kernel.MaxReplay)

@@ -27,6 +27,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		NATTraversal:   k.NATTraversal != config.NATOff,
 		CookieRequired: k.CookieRequired,
 		Fragmentation:  k.Fragmentation,
+		Childless:      k.Childless,
 		NonceSize:      k.NonceSize,
 		Retry:          ikev2.Retransmission{First: k.IntervalToSend, Tries: k.MaxRetryToSend, Copies: k.TimesPerSend},
 		Lifetime:       k.Lifetime,

@@ -54,6 +54,8 @@ type Remote struct {
 	FragmentSize   int  // largest IP packet of a fragment, in octets; 0: 1500 with IPv4, 1280 with IPv6
 	NonceSize      int  // octets, 16–256
 
+	Childless bool // accept IKE_AUTH without a child SA (RFC 6023)
+
 	Retry        Retransmission
 	Lifetime     time.Duration // of the IKE SA; 0 is unlimited
 	SetupTimeout time.Duration // kmp_sa_nego_time_limit
@@ -119,6 +121,10 @@ type Child struct {
 	Mode    kernel.Mode
 	Level   kernel.Level
 	ReqID   uint32
+
+	// Childless makes even the first child in CREATE_CHILD_SA, with a key exchange
+	// of its own, where the peer takes IKE_AUTH without one (RFC 6023).
+	Childless bool
 
 	MyEnd, PeerEnd netip.Addr // tunnel end points; zero: the IKE SA's addresses
 

@@ -32,14 +32,20 @@ func (sa *ikeSA) reserveFirst() {
 // sendAuth sends IKE_AUTH (RFC 7296 §1.2):
 //
 //	IDi, [N(INITIAL_CONTACT),] [IDr,] AUTH, [N(USE_TRANSPORT_MODE),] … SA, TSi, TSr
+//
+// n is nil for an IKE_AUTH without a child (RFC 6023 §5).
 func (sa *ikeSA) sendAuth(n *negotiation) {
 	s, r := sa.setup, sa.remote
-	child, ok := n.payloads(sa, keNever)
-	if !ok {
-		text := fmt.Sprintf("%s has no traffic for %s", n.want.child.place(), sa.peer.Addr())
-		sa.e.trace(trace.InternalErr, reasonTSUnacceptable, text, sa.attrs()...)
-		sa.destroy(reasonTSUnacceptable, text)
-		return
+	var child []message.Payload
+	if n != nil {
+		var ok bool
+		if child, ok = n.payloads(sa, keNever); !ok {
+			text := fmt.Sprintf("%s has no traffic for %s", n.want.child.place(), sa.peer.Addr())
+			sa.e.trace(trace.InternalErr, reasonTSUnacceptable, text, sa.attrs()...)
+			sa.destroy(reasonTSUnacceptable, text)
+			return
+		}
+		child = append(child, n.tsPayloads()...)
 	}
 	sa.localID = r.MyID
 	list := []message.Payload{idPayload(r.MyID, true)}
@@ -57,8 +63,7 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 	} else {
 		list = append(list, &message.Auth{Method: message.AuthSharedKey, Data: plain})
 	}
-	list = append(list, child...)
-	sa.request(message.IKE_AUTH, append(list, n.tsPayloads()...))
+	sa.request(message.IKE_AUTH, append(list, child...))
 }
 
 // firstContact says that this host knows of no other IKE SA with the peer
@@ -106,24 +111,38 @@ func (sa *ikeSA) authAnswer(r *row, m *received) {
 	sa.establish()
 	sa.state = r.next
 	sa.announce()
-	for _, w := range s.wanted[min(1, len(s.wanted)):] {
-		sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: w}})
-	}
+	sa.firstChild(s, m)
+	s.wipe()
+	sa.armGrace()
+}
+
+// firstChild takes the child in the answer to IKE_AUTH and queues the others that
+// are wanted: all of them where there was none in the request.
+func (sa *ikeSA) firstChild(s *setup, m *received) {
 	n := s.first
 	if sa.closing {
-		n.drop("the IKE SA is to be deleted")
-		s.wipe()
+		if n != nil {
+			n.drop("the IKE SA is to be deleted")
+		}
 		sa.x.queue = []task{&deleteTask{why: "it was to be deleted before it stood"}}
 		return
 	}
-	if refusal := m.refusal(); refusal != nil || find[*message.SA](m) == nil {
-		n.refused(sa, refusal)
-	} else {
-		ni, nr := slices.Clone(s.ni), slices.Clone(s.nr)
-		n.accept(sa, m, ni, nr, nil, nil)
+	rest := s.wanted
+	if n != nil {
+		rest = rest[min(1, len(rest)):]
 	}
-	s.wipe()
-	sa.armGrace()
+	for _, w := range rest {
+		sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: w}})
+	}
+	switch refusal := m.refusal(); {
+	case n == nil && find[*message.SA](m) != nil:
+		sa.malformed(m, "a child that nobody asked for")
+	case n == nil:
+	case refusal != nil || find[*message.SA](m) == nil:
+		n.refused(sa, refusal)
+	default:
+		n.accept(sa, m, slices.Clone(s.ni), slices.Clone(s.nr), nil, nil)
+	}
 }
 
 // checkAuth verifies an AUTH payload; "" is good.

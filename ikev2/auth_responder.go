@@ -12,6 +12,31 @@ import (
 
 // authRequest checks who the initiator is, and then makes the first child.
 func (sa *ikeSA) authRequest(r *row, m *received) {
+	s := sa.setup
+	if head := sa.authenticate(r, m); head != nil {
+		sa.answerChild(m, &childAnswer{head: head, ni: slices.Clone(s.ni), nr: slices.Clone(s.nr)})
+		s.wipe()
+	}
+}
+
+// authChildless does the same without a child, where this host has said that it
+// takes such requests (RFC 6023 §3).
+func (sa *ikeSA) authChildless(r *row, m *received) {
+	s := sa.setup
+	if !s.childless {
+		sa.malformed(m, "SA, TSi and TSr are missing; "+s.remote.place()+" does not accept IKE_AUTH without a child")
+		return
+	}
+	if head := sa.authenticate(r, m); head != nil {
+		sa.respond(m, head)
+		s.wipe()
+		sa.armGrace()
+	}
+}
+
+// authenticate checks who the initiator is and establishes the IKE SA. It returns
+// IDr and AUTH of the answer; nil when the initiator was refused.
+func (sa *ikeSA) authenticate(r *row, m *received) []message.Payload {
 	s, id := sa.setup, m.id(true)
 	sa.peerID = Identity{id.IDType, slices.Clone(id.Data)}
 	remote, why := sa.e.selectRemote(sa, m.id(false))
@@ -19,19 +44,19 @@ func (sa *ikeSA) authRequest(r *row, m *received) {
 		sa.e.trace(trace.ProtoErr, reasonIDMismatch, why, sa.attrs(
 			attr("offered", sa.peerID.String()), attr("first_mismatch", why))...)
 		sa.refuseAuth(m, reasonIDMismatch, why)
-		return
+		return nil
 	}
 	authentication, why := sa.choosePPK(remote, m)
 	if why != "" {
 		sa.e.trace(trace.ProtoErr, reasonPPK, why, sa.attrs(attr("remote", remote.Name), attr("first_mismatch", why))...)
 		sa.refuseAuth(m, reasonPPK, why)
-		return
+		return nil
 	}
 	signed := auth.Signed{Message: s.initRequest, PeerNonce: s.nr, SKp: sa.keys.pPeer, ID: idBody(sa.peerID)}
 	if why := sa.checkAuth(remote, authentication, signed); why != "" {
 		sa.e.trace(trace.ProtoErr, reasonAuthFailed, why, sa.attrs(attr("remote", remote.Name), attr("first_mismatch", why))...)
 		sa.refuseAuth(m, reasonAuthFailed, why)
-		return
+		return nil
 	}
 	// From here on the authenticated identity decides: its remote is the one
 	// whose policy counts, whatever the address suggested before.
@@ -49,8 +74,7 @@ func (sa *ikeSA) authRequest(r *row, m *received) {
 	if sa.ppk {
 		head = append(head, notify(message.PPK_IDENTITY, nil)) // RFC 8784 §3
 	}
-	sa.answerChild(m, &childAnswer{head: head, ni: slices.Clone(s.ni), nr: slices.Clone(s.nr)})
-	s.wipe()
+	return head
 }
 
 // authWithoutAuth refuses an initiator that wants EAP (RFC 7296 §2.16).

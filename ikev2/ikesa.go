@@ -56,6 +56,7 @@ type setup struct {
 	initResponse []byte
 	peerHashes   bool // the peer sent NAT detection hashes
 	ppk          bool // both ends sent USE_PPK
+	childless    bool // IKE_AUTH comes, or may come, without a child (RFC 6023)
 	remote       *Remote
 
 	// as initiator

@@ -246,6 +246,8 @@ func (sa *ikeSA) initAnswer(_ *row, m *received) {
 		return
 	}
 	sa.answeredNow()
+	// RFC 6023 §3: never without the peer's word for it.
+	s.childless = s.wanted[0].child.Childless && m.notification(message.CHILDLESS_IKEV2_SUPPORTED) != nil
 	s.ppk = s.remote.PPK != nil && m.offersPPK()
 	sa.spir = m.SPIr
 	sa.suite = c.suite()
@@ -268,6 +270,10 @@ func (sa *ikeSA) initShared(v any, err error) {
 		return
 	}
 	sa.state = stateAuthSent
+	if sa.setup.childless {
+		sa.sendAuth(nil)
+		return
+	}
 	sa.reserveFirst()
 }
 

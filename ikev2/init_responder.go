@@ -183,6 +183,7 @@ func (sa *ikeSA) initRequest(r *row, m *received) {
 	group, peerValue := sa.suite.ke, find[*message.KE](m).Data
 	sa.detectNAT(m, sa.setup.remote)
 	sa.setup.ppk = m.offersPPK() && slices.ContainsFunc(sa.e.candidates(m.in.Remote.Addr()), func(r *Remote) bool { return r.PPK != nil })
+	sa.setup.childless = sa.setup.remote.Childless
 	sa.frag.agreed = sa.setup.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil
 	sa.job("key exchange "+group.String(), keyExchange(group, peerValue), func(v any, err error) {
 		x, _ := v.(exchanged)
@@ -206,6 +207,9 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 	}
 	if s.ppk {
 		list = append(list, notify(message.USE_PPK, nil)) // RFC 8784 §3
+	}
+	if s.childless {
+		list = append(list, &message.Notify{Kind: message.CHILDLESS_IKEV2_SUPPORTED, Protocol: message.ProtocolIKE})
 	}
 	if sa.frag.agreed {
 		list = append(list, notify(message.IKEV2_FRAGMENTATION_SUPPORTED, nil)) // RFC 7383 §2.3

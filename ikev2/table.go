@@ -66,6 +66,7 @@ func transitions() []row {
 		{stateInitSent, init, true, types{sa, ke, n}, also(), "initAnswer", (*ikeSA).initAnswer, stateAuthSent},
 		{stateInitSent, init, true, types{notify}, also(), "initRefused", (*ikeSA).initRefused, stateInitSent},
 		{stateHalfOpen, authX, false, types{idi, auth, sa, tsi, tsr}, also(idr), "authRequest", (*ikeSA).authRequest, stateEstablished},
+		{stateHalfOpen, authX, false, types{idi, auth}, also(idr), "authChildless", (*ikeSA).authChildless, stateEstablished},
 		{stateHalfOpen, authX, false, types{idi, sa, tsi, tsr}, also(idr), "authWithoutAuth", (*ikeSA).authWithoutAuth, stateDead},
 		{stateAuthSent, authX, true, types{idr, auth, sa, tsi, tsr}, also(), "authAnswer", (*ikeSA).authAnswer, stateEstablished},
 		{stateAuthSent, authX, true, types{idr, auth}, also(), "authAnswer", (*ikeSA).authAnswer, stateEstablished},

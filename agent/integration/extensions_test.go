@@ -90,3 +90,17 @@ func TestInteropPPK(t *testing.T) {
 		}
 	})
 }
+
+// The first child comes in CREATE_CHILD_SA (RFC 6023) where strongSwan asks for
+// it or takes it.
+func TestInteropChildless(t *testing.T) {
+	needRoot(t)
+	p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+		r.IKE += " childless on;"
+		r.Policy = "initial_child_ke childless;"
+		s.Extra = "childless = force"
+	})
+	p.bothWays(t, []string{"CREATE_CHILD_SA request 2"}, []string{"CREATE_CHILD_SA request 2"})
+	p.r.mustCtl("sa", "flush")
+	p.noSAs(t)
+}

@@ -89,6 +89,7 @@ type peerConfig struct {
 	Secret           string
 	IKE              string // further lines of the ikev2 block
 	ESP              string // lines of an sa section; "" takes the defaults
+	Policy           string // further lines of the policy
 	AnyPeer          bool   // requests from any address are looked at
 
 	PPK map[string]string // post-quantum keys by ppk_id
@@ -139,6 +140,7 @@ policy protect {
 	if c.ESP != "" {
 		b.WriteString("\tipsec_index esp;\n")
 	}
+	b.WriteString(c.Policy)
 	b.WriteString("};\n")
 	if c.ESP != "" {
 		fmt.Fprintf(&b, "ipsec esp { sa_index esp; };\nsa esp { sa_protocol esp; %s };\n", c.ESP)
