@@ -221,6 +221,9 @@ type (
 		// Evict: a cached ticket was refused by the peer, do not use it again. It is
 		// replaced only when the new one is in hand (RFC 4430 §3.7.1).
 		Evict bool
+		// UserToUser: only a user-to-user ticket will do. Where none is cached and TGT
+		// is nil, the answer is a *KRBError with KDC_ERR_MUST_USE_USER2USER.
+		UserToUser bool
 		// TGT, when not nil, is the peer's TGT, not authenticated: ask for a
 		// user-to-user ticket. It must be of Peer and not an inter-realm TGT.
 		TGT []byte

@@ -74,8 +74,9 @@ type Ticket interface {
 	Expires() time.Time
 	UserToUser() bool
 	// APReq makes an AP-REQ with a fresh authenticator, which asks for mutual
-	// authentication (RFC 4430 §4.2.1). The authenticator's time is now+offset, and
-	// never one that this host has used with the same ticket before.
+	// authentication (RFC 4430 §4.2.1). The authenticator's time is now+offset, moved
+	// on by microseconds where this host has used it with the same ticket before; it
+	// may lie before earlier ones, for the offset can change by hours.
 	APReq(now time.Time, offset time.Duration, rand io.Reader) (octets []byte, s ClientSession, err error)
 }
 

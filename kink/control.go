@@ -1,0 +1,238 @@
+package kink
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"racoon2/kernel"
+	"racoon2/kernel/trace"
+)
+
+// defaultPort is KINK's UDP port (RFC 4430 §9).
+const defaultPort = 910
+
+// initiate makes an SA pair for the policy manager or an operator.
+func (e *Engine) initiate(in Initiate) {
+	fail := func(reason, text string) {
+		e.trace(trace.InternalWarn, reason, fmt.Sprintf("no SA pair %s with remote %s: %s", in.Child, in.Remote, text))
+		e.do(InitiateFailed{Remote: in.Remote, Child: in.Child, Reason: text})
+	}
+	r, c := e.find(in.Remote, in.Child)
+	switch {
+	case e.closing:
+		fail(reasonShutdown, "this agent shuts down")
+		return
+	case c == nil:
+		fail(reasonConfiguration, "there is no such child")
+		return
+	case r.Passive:
+		fail(reasonConfiguration, "the remote is passive")
+		return
+	}
+	to, err := r.target(in)
+	if err != nil {
+		fail(reasonConfiguration, err.Error())
+		return
+	}
+	selector, ok := c.toward(to.addr.Addr(), in.Packet)
+	if !ok {
+		fail(reasonTraffic, fmt.Sprintf("no selector of it is for %v", to.addr.Addr()))
+		return
+	}
+	for _, sa := range e.pairsOf[to.principal] {
+		if sa.child != c || sa.selector.Dst != selector.Dst && !sa.selector.Contains(selector) {
+			continue
+		}
+		if sa.state == pairMaking && sa.initiator {
+			return // its CREATE is under way
+		}
+		// An acquire of before the pair stood may come late.
+		if sa.state == pairUp && !sa.replaced && (in.Packet == nil || e.now.Sub(sa.established) < lateAcquire) {
+			e.do(ChildUp{Remote: r.Name, Child: c.Name, Info: sa.info()})
+			return
+		}
+	}
+	e.create(to, c, selector, nil)
+}
+
+// lateAcquire is how long after its making a pair still answers acquires.
+const lateAcquire = 2 * time.Second
+
+// toward is the selector of the child for the packet that asked, the first without
+// one, before this host's own address is known.
+func (c *Child) toward(remote netip.Addr, packet *kernel.Selector) (kernel.Selector, bool) {
+	for _, s := range c.Outbound {
+		if c.Dynamic {
+			s.Dst = hostPrefix(remote)
+		}
+		if c.Mode == kernel.Transport && s.Dst.Contains(remote) {
+			s.Dst = hostPrefix(remote)
+		} else if c.Mode == kernel.Transport {
+			continue
+		}
+		if s.Valid() == nil && (packet == nil || s.Matches(*packet)) {
+			return s, true
+		}
+	}
+	return kernel.Selector{}, false
+}
+
+func (e *Engine) find(remote, child string) (*Remote, *Child) {
+	for _, r := range e.settings.Remotes {
+		if r.Name != remote {
+			continue
+		}
+		for _, c := range r.Children {
+			if c.Name == child {
+				return r, c
+			}
+		}
+	}
+	return nil, nil
+}
+
+// target is whom to initiate to. A principal from elsewhere must be one that the
+// remote names, or its SAs would not be bound to anybody (RFC 4430 §10).
+func (r *Remote) target(in Initiate) (target, error) {
+	to := target{remote: r, addr: in.Peer, principal: in.Principal}
+	if to.principal == "" && len(r.PeerPrincipals) > 0 {
+		to.principal = r.PeerPrincipals[0]
+	}
+	if !to.addr.IsValid() && len(r.Peers) > 0 {
+		to.addr = r.Peers[0]
+	}
+	if to.addr.IsValid() && to.addr.Port() == 0 {
+		to.addr = netip.AddrPortFrom(to.addr.Addr(), defaultPort)
+	}
+	switch {
+	case !to.addr.IsValid():
+		return to, fmt.Errorf("no address is configured to initiate to (%s)", r.Where)
+	case to.principal == "":
+		return to, fmt.Errorf("no principal of the peer is configured (%s)", r.Where)
+	case !slices.Contains(r.PeerPrincipals, to.principal):
+		return to, fmt.Errorf("%s is not among the principals of the peer (%s)", to.principal, r.Where)
+	case !r.at(to.addr.Addr()):
+		return to, fmt.Errorf("%v is no address of the peer (%s)", to.addr.Addr(), r.Where)
+	}
+	return to, nil
+}
+
+// terminate deletes pairs for an operator.
+func (e *Engine) terminate(in Terminate) {
+	var list []*pair
+	for _, sa := range e.allPairs() {
+		if (in.Remote == "" || in.Remote == sa.target.remote.Name) && (in.Child == 0 || in.Child == sa.spiIn) && sa.state == pairUp {
+			list = append(list, sa)
+		}
+	}
+	e.deletePairs(list, in.Reason)
+}
+
+// reconfigure replaces the settings. What a changed or removed remote had is deleted.
+func (e *Engine) reconfigure(s *Settings) {
+	if s == nil {
+		s = new(Settings)
+	}
+	kept := make(map[*Remote]*Remote)
+	for _, old := range e.settings.Remotes {
+		for _, r := range s.Remotes {
+			if r.Name == old.Name && reflect.DeepEqual(r, old) {
+				kept[old] = r
+			}
+		}
+	}
+	e.settings = s
+	var gone []*pair
+	for _, sa := range e.allPairs() {
+		if r := kept[sa.target.remote]; r != nil {
+			sa.adopt(r)
+		} else if sa.state == pairUp {
+			gone = append(gone, sa)
+		}
+	}
+	for _, p := range e.peers {
+		p.remote = kept[p.remote]
+	}
+	for _, t := range e.transactions() {
+		if r := kept[t.target.remote]; r != nil {
+			t.target.remote = r
+		} else if _, ok := t.task.(*createTask); ok && t.state != stateAcking {
+			t.abort(reasonConfiguration, "the configuration of its remote has changed")
+		}
+	}
+	for _, list := range e.answersOf {
+		for _, a := range list {
+			a.remote = kept[a.remote]
+		}
+	}
+	e.deletePairs(gone, "the configuration of its remote has changed")
+}
+
+// adopt moves a pair to the same remote in new settings.
+func (sa *pair) adopt(r *Remote) {
+	i := slices.Index(sa.target.remote.Children, sa.child)
+	sa.target.remote = r
+	if i >= 0 {
+		sa.child = r.Children[i]
+	}
+}
+
+// shutdown deletes all pairs; what is under way comes to nothing.
+func (e *Engine) shutdown() {
+	if e.closing {
+		return
+	}
+	e.closing = true
+	for _, t := range e.transactions() {
+		if t.task.kind() != 0 && t.state != stateOver {
+			if _, ok := t.task.(*deleteTask); !ok {
+				t.abort(reasonShutdown, "this agent shuts down")
+			}
+		}
+	}
+	for _, p := range e.peers {
+		e.stop(&p.liveness)
+	}
+	var up []*pair
+	for _, sa := range e.allPairs() {
+		if sa.state == pairUp {
+			up = append(up, sa)
+		} else if sa.state == pairDeleting && sa.timer.index > 0 || sa.state == pairMaking && !sa.initiator {
+			sa.remove("this agent shuts down")
+		}
+	}
+	e.deletePairs(up, "this agent shuts down")
+}
+
+// kernelEvent takes what the kernel noticed by itself.
+func (e *Engine) kernelEvent(ev kernel.Event) {
+	switch ev := ev.(type) {
+	case kernel.Expire:
+		sa := e.bySAID[ev.ID]
+		switch {
+		case sa == nil || !sa.hasIn: // a reservation ends by itself; its SPI stays ours
+		case ev.Hard:
+			sa.remove("its lifetime is over")
+		default:
+			sa.rekey()
+		}
+	case kernel.Deleted:
+		if sa := e.bySAID[ev.ID]; sa != nil && sa.state == pairUp {
+			e.deletePairs([]*pair{sa}, "somebody deleted its SA in the kernel")
+		}
+	case kernel.Flushed:
+		if ev.Proto != 0 && ev.Proto != kernel.ESP {
+			return
+		}
+		var up []*pair
+		for _, sa := range e.allPairs() {
+			if sa.state == pairUp {
+				up = append(up, sa)
+			}
+		}
+		e.deletePairs(up, "somebody flushed the kernel's SAs")
+	}
+}

@@ -1,0 +1,186 @@
+package kink
+
+import (
+	"errors"
+	"fmt"
+
+	"racoon2/kernel"
+	"racoon2/kernel/trace"
+	"racoon2/kink/isakmp"
+	"racoon2/kink/message"
+)
+
+// deleteTask deletes pairs with one peer (RFC 4430 §3.3).
+type deleteTask struct {
+	pairs []*pair
+}
+
+// deletePairs ends pairs and tells their peers. The outbound SAs go at once; the
+// inbound ones when the peer has answered or cannot be reached, and after a grace
+// time, for packets that are under way.
+func (e *Engine) deletePairs(list []*pair, why string) {
+	tasks := make(map[target]*deleteTask)
+	var order []target
+	for _, sa := range list {
+		if sa.state != pairUp && sa.state != pairMaking {
+			continue
+		}
+		sa.state = pairDeleting
+		sa.dropOutbound()
+		e.stop(&sa.timer)
+		sa.down(why)
+		to := sa.target
+		if tasks[to] == nil {
+			tasks[to] = new(deleteTask)
+			order = append(order, to)
+		}
+		tasks[to].pairs = append(tasks[to].pairs, sa)
+	}
+	for _, to := range order {
+		e.begin(to, tasks[to])
+	}
+}
+
+func (d *deleteTask) kind() message.Type     { return message.DELETE }
+func (d *deleteTask) prepare(t *transaction) { t.send() }
+
+// inner lists this host's inbound SPIs.
+func (d *deleteTask) inner() []message.Payload {
+	spis := make([][]byte, 0, len(d.pairs))
+	for _, sa := range d.pairs {
+		spis = append(spis, spiOctets(sa.spiIn))
+	}
+	q, err := quickMode(isakmp.Delete{Protocol: isakmp.PROTO_IPSEC_ESP, SPIs: spis})
+	if err != nil {
+		return nil // a Delete of four-octet SPIs can be encoded
+	}
+	return []message.Payload{q}
+}
+
+// reply takes the peer's inbound SPIs, or INVALID-SPI, which means as much: the
+// inbound SAs may go (RFC 4430 §3.3).
+func (d *deleteTask) reply(t *transaction, payloads []message.Payload) {
+	d.logNotifies(t, payloads)
+	d.finish("the peer has deleted it")
+	t.done()
+}
+
+func (d *deleteTask) logNotifies(t *transaction, payloads []message.Payload) {
+	for _, p := range payloads {
+		if q, ok := p.(message.ISAKMP); ok {
+			t.e.logNotifies(q, t.attrs())
+		}
+	}
+}
+
+func (d *deleteTask) failed(_ *transaction, _, _ string) {
+	d.finish("the peer was not reached")
+}
+
+// finish removes the inbound SAs after the grace time.
+func (d *deleteTask) finish(why string) {
+	for _, sa := range d.pairs {
+		if sa.state == pairDeleting {
+			sa.linger(why)
+		}
+	}
+}
+
+// linger leaves the inbound SA for the grace time (RFC 4430 §3.3), which may be zero
+// at appropriate times: when this host shuts down.
+func (sa *pair) linger(why string) {
+	grace := sa.target.remote.Grace
+	if grace <= 0 || sa.e.closing || !sa.hasIn {
+		sa.remove(why)
+		return
+	}
+	sa.state = pairDeleting
+	sa.e.start(&sa.timer, grace, func() { sa.remove(why) })
+}
+
+// deleteWanted takes a peer's DELETE: SAs of both directions go, and the REPLY lists
+// this host's inbound SPIs (RFC 4430 §3.3: MUST). Only the principal that an SA is
+// with can delete it.
+func (e *Engine) deleteWanted(a *answer, payloads []message.Payload) {
+	if len(payloads) == 0 {
+		a.refuse(message.KINK_PROTOERR)
+		return
+	}
+	inner := make([]message.Payload, 0, len(payloads))
+	for _, p := range payloads {
+		q, ok := p.(message.ISAKMP)
+		if !ok {
+			continue
+		}
+		list, err := e.deleteOne(a, q)
+		if err == nil {
+			var answer message.ISAKMP
+			if answer, err = quickMode(list...); err == nil {
+				inner = append(inner, answer)
+				continue
+			}
+		}
+		e.trace(trace.ProtoErr, reasonMalformed, "a DELETE is declined: "+err.Error(), a.attrs()...)
+		n := isakmp.Notify{Protocol: isakmp.PROTO_IPSEC_ESP, Kind: isakmp.PAYLOAD_MALFORMED}
+		var malformed *isakmp.DecodeError
+		if errors.As(err, &malformed) {
+			n.Kind, n.Data = malformed.Kind, malformed.Data
+		}
+		if answer, err := quickMode(n); err == nil {
+			inner = append(inner, answer)
+		}
+	}
+	a.reply(inner, false)
+}
+
+// deleteOne deletes what one KINK_ISAKMP payload lists.
+func (e *Engine) deleteOne(a *answer, q message.ISAKMP) ([]isakmp.Payload, error) {
+	list, err := isakmp.Decode(isakmp.PayloadType(q.First), q.Data)
+	if err != nil {
+		return nil, err
+	}
+	var gone [][]byte
+	var answer []isakmp.Payload
+	found := false
+	for _, p := range list {
+		d, ok := p.(isakmp.Delete)
+		if !ok {
+			if n, ok := p.(isakmp.Notify); ok {
+				e.logNotify(n, a.attrs())
+				continue
+			}
+			return nil, fmt.Errorf("%v in DELETE", p.Type())
+		}
+		found = true
+		for _, octets := range d.SPIs {
+			sa := e.pairOf(a.key.principal, spiOf(octets))
+			if sa == nil || d.Protocol != isakmp.PROTO_IPSEC_ESP {
+				e.trace(trace.ProtoWarn, reasonInvalidSPI, fmt.Sprintf("the peer deletes %v %x, which it does not have", d.Protocol, octets), a.attrs()...)
+				answer = append(answer, isakmp.Notify{Protocol: d.Protocol, SPI: octets, Kind: isakmp.INVALID_SPI})
+				continue
+			}
+			gone = append(gone, spiOctets(sa.spiIn))
+			sa.dropOutbound()
+			sa.state = pairDeleting
+			sa.down("the peer deletes it")
+			sa.linger("the peer has deleted it")
+		}
+	}
+	if !found {
+		return nil, errors.New("DELETE without a Delete payload")
+	}
+	if len(gone) > 0 {
+		answer = append([]isakmp.Payload{isakmp.Delete{Protocol: isakmp.PROTO_IPSEC_ESP, SPIs: gone}}, answer...)
+	}
+	return answer, nil
+}
+
+// pairOf finds the pair whose outbound SPI the peer names as its inbound one.
+func (e *Engine) pairOf(principal string, spi kernel.SPI) *pair {
+	for _, sa := range e.pairsOf[principal] {
+		if spi != 0 && sa.spiOut == spi && sa.spiIn != 0 {
+			return sa
+		}
+	}
+	return nil
+}

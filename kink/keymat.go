@@ -1,0 +1,44 @@
+package kink
+
+import (
+	"encoding/binary"
+
+	"racoon2/kernel"
+	"racoon2/kink/isakmp"
+)
+
+// keys are the keying material of one direction.
+type keys struct{ encr, integ []byte }
+
+// deriveKeys makes the keys of the SA whose receiver chose spi: KEYMAT of RFC 4430
+// §7 and RFC 2409 §5.5, the encryption key first. shared is g^xy, nil without KE;
+// nr nil without Nr.
+func deriveKeys(s Session, suite isakmp.Suite, spi kernel.SPI, shared, ni, nr []byte) (keys, error) {
+	encr, err := suite.Encr.KeyLen(suite.KeyBits)
+	if err != nil {
+		return keys{}, err
+	}
+	material := keymat(s, encr+suite.Integ.KeyLen(), isakmp.PROTO_IPSEC_ESP, spi, shared, ni, nr)
+	return keys{encr: material[:encr:encr], integ: material[encr:]}, nil
+}
+
+// keymat is K1 | K2 | …, where K1 = prf(Ks, S), Kn = prf(Ks, K(n-1) | S) and
+// S = [g^xy |] protocol | SPI | Ni_b [| Nr_b].
+func keymat(s Session, size int, proto isakmp.Protocol, spi kernel.SPI, shared, ni, nr []byte) []byte {
+	seed := make([]byte, 0, len(shared)+5+len(ni)+len(nr))
+	seed = append(append(seed, shared...), byte(proto))
+	seed = binary.BigEndian.AppendUint32(seed, uint32(spi))
+	seed = append(append(seed, ni...), nr...)
+	defer clear(seed)
+	out := make([]byte, 0, size+64)
+	var last []byte
+	for len(out) < size {
+		last = s.PRF(append(last[:len(last):len(last)], seed...))
+		if len(last) == 0 {
+			break // no etype has an empty prf
+		}
+		out = append(out, last...)
+	}
+	clear(out[min(size, len(out)):])
+	return append(out, make([]byte, max(0, size-len(out)))...)[:size:size]
+}

@@ -1,0 +1,292 @@
+package kink
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"racoon2/kernel"
+	"racoon2/kernel/trace"
+	"racoon2/kink/isakmp"
+)
+
+// pairState is where an SA pair stands.
+type pairState uint8
+
+const (
+	pairMaking   pairState = iota // its CREATE is under way
+	pairUp                        // it carries traffic both ways
+	pairDeleting                  // its outbound SA is gone, the inbound one waits for its end
+	pairGone
+)
+
+// String is the state for status.
+func (s pairState) String() string {
+	switch s {
+	case pairMaking:
+		return "making"
+	case pairUp:
+		return "up"
+	case pairDeleting:
+		return "deleting"
+	}
+	return "gone"
+}
+
+// pair is an inbound and an outbound SA.
+type pair struct {
+	e         *Engine
+	serial    uint64
+	target    target
+	child     *Child
+	selector  kernel.Selector // outbound
+	state     pairState
+	initiator bool // this host made it, and so rekeys it (RFC 4430 §3.6)
+
+	spiIn, spiOut kernel.SPI
+	local, remote netip.Addr // outer addresses
+	suite         isakmp.Suite
+	in, out       keys
+	hasIn, hasOut bool // in the kernel
+	soft, hard    kernel.Lifetime
+	established   time.Time
+	announced     bool // ChildUp was emitted
+
+	rekeying bool // a CREATE that replaces it is under way
+	replaced bool // another pair has taken over
+	timer    timer
+}
+
+// newPair makes a pair without SPIs. The outer addresses are those that KINK
+// messages go between; a tunnel may have others.
+func (e *Engine) newPair(to target, child *Child, selector kernel.Selector, initiator bool) *pair {
+	sa := &pair{e: e, serial: e.nextSerial(), target: to, child: child, selector: selector, initiator: initiator,
+		local: to.local.Addr(), remote: to.addr.Addr()}
+	if child.Mode == kernel.Tunnel {
+		if a := child.MyEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == sa.local.BitLen() {
+			sa.local = a
+		}
+		if a := child.PeerEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == sa.remote.BitLen() {
+			sa.remote = a
+		}
+	}
+	e.pairs[sa.serial] = sa
+	e.pairsOf[to.principal] = append(e.pairsOf[to.principal], sa)
+	return sa
+}
+
+// allPairs are the pairs in the order of their making.
+func (e *Engine) allPairs() []*pair {
+	list := make([]*pair, 0, len(e.pairs))
+	for _, sa := range e.pairs {
+		list = append(list, sa)
+	}
+	slices.SortFunc(list, func(a, b *pair) int { return cmp.Compare(a.serial, b.serial) })
+	return list
+}
+
+// reserve asks the kernel for the inbound SPI.
+func (sa *pair) reserve(done func(error)) {
+	op := kernel.GetSPI{Src: sa.remote, Dst: sa.local, Proto: kernel.ESP, Mode: sa.child.Mode, ReqID: sa.child.ReqID}
+	sa.e.kernelOp(op, func(r kernel.Result) {
+		switch {
+		case sa.state == pairGone:
+			if r.Err == nil {
+				sa.e.deleteSA(kernel.SAID{Dst: sa.local, Proto: kernel.ESP, SPI: r.SPI})
+			}
+		case r.Err != nil:
+			done(fmt.Errorf("the kernel gives no SPI: %w", r.Err))
+		default:
+			sa.spiIn = r.SPI
+			sa.e.bySAID[sa.said(false)] = sa
+			done(nil)
+		}
+	})
+}
+
+// said names one of the two SAs.
+func (sa *pair) said(out bool) kernel.SAID {
+	if out {
+		return kernel.SAID{Dst: sa.remote, Proto: kernel.ESP, SPI: sa.spiOut}
+	}
+	return kernel.SAID{Dst: sa.local, Proto: kernel.ESP, SPI: sa.spiIn}
+}
+
+// claim notes the SPI that the peer chose.
+func (sa *pair) claim(spi kernel.SPI) {
+	sa.spiOut = spi
+	sa.e.bySAID[sa.said(true)] = sa
+}
+
+// install puts one of the two SAs into the kernel.
+func (sa *pair) install(out bool, done func(error)) {
+	k := kernel.SA{SAID: sa.said(out), Mode: sa.child.Mode, ReqID: sa.child.ReqID, Encr: sa.suite.Encr, Integ: sa.suite.Integ,
+		Soft: sa.soft, Hard: sa.hard}
+	name := "inbound"
+	if out {
+		name = "outbound"
+		k.Src, k.Direction, k.Selector = sa.local, kernel.Out, sa.selector
+		k.EncrKey, k.IntegKey = sa.out.encr, sa.out.integ
+		sa.hasOut, sa.out = true, keys{}
+	} else {
+		k.Src, k.Direction, k.Selector, k.Replay = sa.remote, kernel.In, sa.selector.Reverse(), sa.child.Replay
+		k.EncrKey, k.IntegKey = sa.in.encr, sa.in.integ
+		sa.hasIn, sa.in = true, keys{} // the octets are the kernel's request's by now
+	}
+	sa.e.kernelOp(kernel.AddSA{SA: k}, func(r kernel.Result) {
+		switch {
+		case sa.state == pairGone:
+		case r.Err != nil:
+			done(fmt.Errorf("the kernel refuses the %s SA: %w", name, r.Err))
+		default:
+			done(nil)
+		}
+	})
+}
+
+// replaceInbound puts the inbound SA in once more, with other keys. No kernel
+// changes the keys of an SA, so it goes first.
+func (sa *pair) replaceInbound(done func(error)) {
+	if sa.hasIn {
+		sa.e.deleteSA(sa.said(false))
+	}
+	sa.install(false, done)
+}
+
+// setLifetimes puts the soft limits below the hard ones. The soft lifetime MUST be
+// random (RFC 4430 §3.6): hard less something between a cycle of retransmissions
+// and T-rekey, which is at least twice as long.
+func (sa *pair) setLifetimes() {
+	sa.hard, sa.soft = sa.suite.Lifetime, kernel.Lifetime{}
+	if !sa.initiator {
+		return // the initiator rekeys
+	}
+	if hard := sa.hard.Time; hard > 0 {
+		retrans := sa.target.remote.Retry.cycle()
+		rekey := max(2*retrans, hard/5)
+		if rekey > hard/2 {
+			retrans, rekey = hard/5, hard/2
+		}
+		sa.soft.Time = hard - sa.e.between(retrans, rekey)
+	}
+	if hard := sa.hard.Bytes; hard > 0 {
+		sa.soft.Bytes = hard/100*75 + uint64(sa.e.between(0, time.Duration(hard/100*15)))
+	}
+}
+
+// up announces a pair that stands.
+func (sa *pair) up() {
+	sa.state, sa.established, sa.announced = pairUp, sa.e.now, true
+	e := sa.e
+	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("SA pair %s with %s is up: %v, %v", sa.child.Name, sa.target.principal, sa.suite, sa.selector), sa.attrs()...)
+	e.do(ChildUp{Remote: sa.target.remote.Name, Child: sa.child.Name, Info: sa.info()})
+	e.watch(sa.target.principal)
+}
+
+// complete installs the outbound SA of a pair whose ACK has come.
+func (sa *pair) complete() {
+	if sa.state != pairMaking {
+		return
+	}
+	sa.install(true, func(err error) {
+		if err != nil {
+			sa.e.trace(trace.InternalErr, reasonKernel, err.Error(), sa.attrs()...)
+			sa.e.deletePairs([]*pair{sa}, err.Error())
+			return
+		}
+		sa.up()
+	})
+}
+
+// remove takes the pair out of the kernel at once, without telling the peer.
+func (sa *pair) remove(why string) {
+	if sa.state == pairGone {
+		return
+	}
+	sa.dropOutbound()
+	sa.dropInbound()
+	sa.e.stop(&sa.timer)
+	sa.state = pairGone
+	sa.in, sa.out = keys{}, keys{}
+	delete(sa.e.pairs, sa.serial)
+	list := slices.DeleteFunc(sa.e.pairsOf[sa.target.principal], func(other *pair) bool { return other == sa })
+	if sa.e.pairsOf[sa.target.principal] = list; len(list) == 0 {
+		delete(sa.e.pairsOf, sa.target.principal)
+	}
+	sa.down(why)
+}
+
+func (sa *pair) dropOutbound() {
+	if sa.e.bySAID[sa.said(true)] == sa {
+		delete(sa.e.bySAID, sa.said(true))
+	}
+	if sa.hasOut {
+		sa.hasOut = false
+		sa.e.deleteSA(sa.said(true))
+	}
+}
+
+// dropInbound removes the inbound SA, or the reservation of its SPI.
+func (sa *pair) dropInbound() {
+	if sa.spiIn != 0 {
+		delete(sa.e.bySAID, sa.said(false))
+		sa.e.deleteSA(sa.said(false))
+		sa.hasIn, sa.spiIn = false, 0
+	}
+}
+
+// down announces that a pair carries no traffic any more, unless another one of its
+// child with the same peer does.
+func (sa *pair) down(why string) {
+	if !sa.announced {
+		return
+	}
+	sa.announced = false
+	for _, other := range sa.e.pairsOf[sa.target.principal] {
+		if other != sa && other.state == pairUp && other.child == sa.child {
+			return
+		}
+	}
+	sa.e.trace(trace.Info, reasonChildDown, fmt.Sprintf("SA pair %s with %s is down: %s", sa.child.Name, sa.target.principal, why), sa.attrs()...)
+	sa.e.do(ChildDown{Remote: sa.target.remote.Name, Child: sa.child.Name, Reason: why})
+}
+
+// deleteSA removes one SA from the kernel. One that is gone already is no news.
+func (e *Engine) deleteSA(id kernel.SAID) {
+	e.kernelOp(kernel.DeleteSA{ID: id}, func(r kernel.Result) {
+		if r.Err != nil && !errors.Is(r.Err, kernel.ErrNotFound) {
+			e.trace(trace.InternalWarn, reasonKernel, "the kernel does not delete an SA: "+r.Err.Error(), attr("sa", id.String()))
+		}
+	})
+}
+
+// attrs names the pair in a trace event.
+func (sa *pair) attrs(more ...trace.Attr) []trace.Attr {
+	return append([]trace.Attr{attr("peer", sa.target.principal), attr("remote", sa.target.remote.Name), attr("child", sa.child.Name),
+		attr("spi_in", sa.spiIn.String()), attr("spi_out", sa.spiOut.String())}, more...)
+}
+
+// info describes the pair for status.
+func (sa *pair) info() ChildInfo {
+	i := ChildInfo{
+		Name: sa.child.Name, State: sa.state.String(), Initiator: sa.initiator, Protocol: kernel.ESP, Mode: sa.child.Mode,
+		SPIIn: sa.spiIn, SPIOut: sa.spiOut, Local: sa.local, Remote: sa.remote, ReqID: sa.child.ReqID, Selector: sa.selector,
+		Encr: sa.suite.Encr.String(), Established: sa.established,
+	}
+	if sa.suite.KeyBits != 0 {
+		i.Encr += fmt.Sprintf("-%d", sa.suite.KeyBits)
+	}
+	if sa.suite.Integ != 0 {
+		i.Integ = sa.suite.Integ.String()
+	}
+	if sa.suite.KE != 0 {
+		i.KE = sa.suite.KE.String()
+	}
+	if sa.hard.Time > 0 && !sa.established.IsZero() {
+		i.Expires = sa.established.Add(sa.hard.Time)
+	}
+	return i
+}
