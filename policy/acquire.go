@@ -78,7 +78,7 @@ func (m *Manager) selectorOf(ev kernel.Acquire) *Selector {
 func (m *Manager) match(packet kernel.Selector, of *Selector) *entry {
 	var best *entry
 	for _, e := range m.entries {
-		if e.have == nil || e.direction != kernel.Out || of != nil && e.sel != of || !e.selector.Matches(packet) {
+		if e.have == nil || e.direction != kernel.Out || of != nil && e.sel.Name != of.Name || !e.selector.Matches(packet) {
 			continue
 		}
 		if best == nil || e.have.Priority < best.have.Priority {

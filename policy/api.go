@@ -3,6 +3,7 @@ package policy
 import (
 	"io"
 	"net/netip"
+	"time"
 
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
@@ -56,13 +57,15 @@ type Selector struct {
 	PeerEnd netip.Addr
 
 	builtIn bool // not from the configuration
+	dynamic bool // with the addresses of a dynamic policy
 }
 
-// Address is one side of a selector: a prefix, or a macro that is expanded
-// with this host's addresses.
+// Address is one side of a selector: a prefix, a macro that is expanded with
+// this host's addresses, or a host name that the resolver finds addresses for.
 type Address struct {
 	Prefix netip.Prefix
 	Macro  string // as Expand takes it: "MY_IP", "MY_IPV6%eth0", "MY_IPV4/24", …; "" for a prefix
+	Name   string // as the resolver spells it: "www.example.com.", "*.example.com."; "" otherwise
 }
 
 // ---- inputs ----
@@ -90,10 +93,40 @@ type (
 		Reason string
 	}
 	// ChildUp says that an engine has set up a child: its acquires are new ones
-	// from now on, and past failures are forgotten.
+	// from now on, and past failures are forgotten. What was negotiated makes the
+	// policies of a tunnel whose far end was not known before.
 	ChildUp struct {
-		Engine kernel.EngineID
-		Child  string
+		Engine            kernel.EngineID
+		Child             string
+		Local, Remote     netip.Addr     // outer addresses
+		TSLocal, TSRemote []netip.Prefix // what the child carries
+		Lifetime          time.Duration  // until its SAs end; 0: not known
+	}
+	// AddPolicy adds policies beside those of the configuration; CheckDynamic says
+	// beforehand what is wrong with it. The same once more begins a new lifetime.
+	AddPolicy struct{ Dynamic Dynamic }
+	// DeletePolicy removes such policies: those of the selector with these
+	// addresses, and their reverses. A zero prefix is any.
+	DeletePolicy struct {
+		Selector string
+		Src, Dst netip.Prefix
+	}
+	// Migrate moves the tunnel of a selector, and of its reverse, from one pair of
+	// end points to another, both in the selector's direction. SAs do not move.
+	Migrate struct {
+		Selector       string
+		OldSrc, OldDst netip.Addr
+		Src, Dst       netip.Addr
+	}
+	// Names says which addresses a host name has now; PolicyStands answers it.
+	// Traffic to the addresses that left is discarded until they are gone.
+	Names struct {
+		Name       string
+		Watches    []string // what selectors call it: itself, or wildcards
+		Addresses  []netip.Addr
+		Left       []netip.Addr
+		Gone       []netip.Addr
+		Generation uint64
 	}
 	// Up asks for the child of a selector as if traffic had met it, without
 	// waiting for a back-off to end.
@@ -111,6 +144,10 @@ func (KernelResult) input()   {}
 func (KernelEvent) input()    {}
 func (InitiateFailed) input() {}
 func (ChildUp) input()        {}
+func (AddPolicy) input()      {}
+func (DeletePolicy) input()   {}
+func (Migrate) input()        {}
+func (Names) input()          {}
 func (Up) input()             {}
 func (Timeout) input()        {}
 func (Shutdown) input()       {}
@@ -142,12 +179,18 @@ type (
 		Child  string
 		Packet *kernel.Selector
 	}
+	// PolicyStands says that the SPD stands for a Names.
+	PolicyStands struct {
+		Name       string
+		Generation uint64
+	}
 	// Trace is for the log and the counters.
 	Trace struct{ Event trace.Event }
 )
 
 func (KernelRequest) effect() {}
 func (Initiate) effect()      {}
+func (PolicyStands) effect()  {}
 func (Trace) effect()         {}
 
 // ---- status ----

@@ -70,11 +70,28 @@
 // the child rests, 1 s at first and 60 s at most, and is tried again if traffic
 // has met it meanwhile.
 //
+// # Names
+//
+// A side of a selector may be a host name, or a wildcard for all names below
+// one. Names brings the addresses that the resolver has found; each makes a
+// policy as if it were written in the configuration, and PolicyStands answers
+// as soon as the kernel has taken them all. Traffic to an address that a name
+// has left is discarded until the resolver says that its grace is over, where
+// it was protected before and would otherwise go out in clear.
+//
+// # Dynamic policies
+//
+// AddPolicy puts a pair of policies beside those of the configuration for the
+// time that it says; a timer here ends them, not the kernel's. The same is done
+// for the child of a tunnel whose far end was not known before (IP_RW), for as
+// long as its SAs live. Migrate moves the policies of a tunnel to other ends.
+//
 // Settings and addresses are compared as wholes, some 10 ms for 10,000 selectors;
 // what the kernel has to do is proportional to what changed.
 //
 // Known limits: policies of selectors that were taken out of the configuration
 // between a crash and the next start are not recognised and stay in the kernel.
 // Tunnels whose far end is not known before the peer comes (IP_RW) have no
-// policy.
+// policy until then. A change of one name, or of one dynamic policy, compares
+// the whole plan, as a change of addresses does.
 package policy

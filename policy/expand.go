@@ -15,69 +15,86 @@ const maxPolicies = 4096
 
 // expandSelectors makes the kernel's selectors of one of the configuration's:
 // every source with every destination of the same family, and every block of
-// ports where the kernel has no ranges.
-func expandSelectors(sel *Selector, interfaces []Interface, caps kernel.Capabilities) ([]kernel.Selector, error) {
-	src, err := expandSide(sel.Src, interfaces)
+// ports where the kernel has no ranges. Those of addresses that names have left
+// come apart.
+func expandSelectors(sel *Selector, h here) (selectors, left []kernel.Selector, err error) {
+	src, oldSrc, err := expandSide(sel.Src, h)
 	if err != nil {
-		return nil, fmt.Errorf("src: %w", err)
+		return nil, nil, fmt.Errorf("src: %w", err)
 	}
-	dst, err := expandSide(sel.Dst, interfaces)
+	dst, oldDst, err := expandSide(sel.Dst, h)
 	if err != nil {
-		return nil, fmt.Errorf("dst: %w", err)
+		return nil, nil, fmt.Errorf("dst: %w", err)
 	}
 	if allMine(sel.Src) && allMine(sel.Dst) {
-		return nil, fmt.Errorf("src (%s) and dst (%s) both stand for this host: no traffic between them leaves it; "+
+		return nil, nil, fmt.Errorf("src (%s) and dst (%s) both stand for this host: no traffic between them leaves it; "+
 			"one of them is the peer's, an address or IP_ANY", describe(sel.Src), describe(sel.Dst))
 	}
 	srcPorts, dstPorts := []kernel.PortRange{sel.SrcPort}, []kernel.PortRange{sel.DstPort}
-	if !caps.PortRanges {
+	if !h.caps.PortRanges {
 		srcPorts, dstPorts = splitPorts(sel.SrcPort), splitPorts(sel.DstPort)
 	}
-	if n := len(src) * len(dst) * len(srcPorts) * len(dstPorts); n > maxPolicies {
-		return nil, fmt.Errorf("%d sources, %d destinations and %d blocks of ports make more than %d policies: use prefixes, or ranges of ports that begin and end at powers of two",
+	if n := (len(src) + len(oldSrc)) * (len(dst) + len(oldDst)) * len(srcPorts) * len(dstPorts); n > maxPolicies {
+		return nil, nil, fmt.Errorf("%d sources, %d destinations and %d blocks of ports make more than %d policies: use prefixes, or ranges of ports that begin and end at powers of two",
 			len(src), len(dst), len(srcPorts)*len(dstPorts), maxPolicies)
 	}
-	var out []kernel.Selector
-	for _, s := range src {
-		for _, d := range dst {
-			if s.Addr().Is4() != d.Addr().Is4() {
-				continue
-			}
-			for _, sp := range srcPorts {
-				for _, dp := range dstPorts {
-					out = append(out, kernel.Selector{Src: s, Dst: d, Proto: sel.Proto, SrcPort: sp, DstPort: dp})
+	pair := func(out []kernel.Selector, src, dst []netip.Prefix) []kernel.Selector {
+		for _, s := range src {
+			for _, d := range dst {
+				if s.Addr().Is4() != d.Addr().Is4() {
+					continue
+				}
+				for _, sp := range srcPorts {
+					for _, dp := range dstPorts {
+						out = append(out, kernel.Selector{Src: s, Dst: d, Proto: sel.Proto, SrcPort: sp, DstPort: dp})
+					}
 				}
 			}
 		}
+		return out
+	}
+	out := pair(nil, src, dst)
+	left = pair(pair(pair(nil, src, oldDst), oldSrc, dst), oldSrc, oldDst)
+	if len(out) == 0 && len(left) > 0 {
+		return nil, left, nil
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no source fits a destination: src %s is %s, dst %s is %s",
+		if len(src) == 0 || len(dst) == 0 {
+			if err := unresolved(append(slices.Clip(sel.Src), sel.Dst...)); err != nil {
+				return nil, nil, err
+			}
+		}
+		return nil, nil, fmt.Errorf("no source fits a destination: src %s is %s, dst %s is %s",
 			describe(sel.Src), list(src), describe(sel.Dst), list(dst))
 	}
 	if err := out[0].Valid(); err != nil { // what may be wrong is the same in all
-		return nil, err
+		return nil, nil, err
 	}
-	return out, nil
+	return out, left, nil
 }
 
-// expandSide expands one side of a selector.
-func expandSide(side []Address, interfaces []Interface) ([]netip.Prefix, error) {
-	out := make([]netip.Prefix, 0, len(side))
+// expandSide expands one side of a selector; apart from the addresses that it
+// stands for now, it lists those that its names have left.
+func expandSide(side []Address, h here) (out, left []netip.Prefix, err error) {
+	out = make([]netip.Prefix, 0, len(side))
 	for _, a := range side {
-		if a.Macro != "" {
-			more, err := Expand(a.Macro, interfaces)
+		switch {
+		case a.Macro != "":
+			more, err := Expand(a.Macro, h.interfaces)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			out = append(out, more...)
-			continue
+		case a.Name != "":
+			present, old := h.names.expand(a.Name)
+			out, left = append(out, present...), append(left, old...)
+		case !a.Prefix.IsValid():
+			return nil, nil, errors.New("an address is missing")
+		default:
+			out = append(out, plain(a.Prefix))
 		}
-		if !a.Prefix.IsValid() {
-			return nil, errors.New("an address is missing")
-		}
-		out = append(out, plain(a.Prefix))
 	}
-	return out, nil
+	return out, left, nil
 }
 
 // plain is a prefix as a kernel takes it: IPv4 as such, and no bits behind its length.
@@ -114,8 +131,12 @@ func (s *Settings) usesMacros() bool {
 func describe(side []Address) string {
 	words := make([]string, len(side))
 	for i, a := range side {
-		words[i] = a.Macro
-		if a.Macro == "" {
+		switch {
+		case a.Macro != "":
+			words[i] = a.Macro
+		case a.Name != "":
+			words[i] = strings.TrimSuffix(a.Name, ".")
+		default:
 			words[i] = a.Prefix.String()
 		}
 	}

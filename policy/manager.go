@@ -18,7 +18,11 @@ type Manager struct {
 	engines   []kernel.EngineID
 	discovery bool // neighbour discovery passes
 
-	settings   *Settings
+	configured *Settings // as given
+	settings   *Settings // with the tunnels where they were moved to
+	moves      map[string]move
+	dynamic    dynamics
+	names      names
 	interfaces []Interface
 	started    bool
 	closing    bool
@@ -54,6 +58,8 @@ func New(c Config) *Manager {
 		engines:   engines,
 		discovery: c.NeighborDiscovery,
 		settings:  &Settings{},
+		moves:     make(map[string]move),
+		names:     newNames(),
 		entries:   make(map[key]*entry),
 		byID:      make(map[kernel.PolicyID]*entry),
 		leaving:   make(map[*entry]struct{}),
@@ -63,6 +69,7 @@ func New(c Config) *Manager {
 		attempts:  make(map[string]*attempt),
 	}
 	m.dump.timer = timer{index: -1, dump: true}
+	m.dynamic.by, m.dynamic.timer = make(map[dynamicKey]*dynamic), timer{index: -1, dynamic: true}
 	return m
 }
 
@@ -83,6 +90,15 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 		m.initiateFailed(now, in, out)
 	case ChildUp:
 		m.childUp(in)
+		m.roadWarrior(now, in, out)
+	case AddPolicy:
+		m.addDynamic(now, in.Dynamic, out)
+	case DeletePolicy:
+		m.deleteDynamic(now, in, out)
+	case Migrate:
+		m.migrate(now, in, out)
+	case Names:
+		m.named(now, in, out)
 	case Up:
 		m.up(now, in.Selector, out)
 	case Shutdown:
@@ -98,8 +114,11 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 			m.attemptDue(now, t.attempt, out)
 		case t.dump:
 			m.startDump(out)
+		case t.dynamic:
+			m.expireDynamic(now, out)
 		}
 	}
+	m.tellStanding(out)
 }
 
 // Deadline is when the next Timeout is due.
@@ -161,7 +180,10 @@ func (m *Manager) configure(now time.Time, s *Settings, out *Outbox) {
 		s = &Settings{}
 	}
 	m.started = true
+	m.configured = s
+	s = m.moved(s)
 	m.settings = s
+	m.names.use(s)
 	m.selectors = make(map[string]*Selector, len(s.Selectors))
 	m.byReqID = make(map[uint32]*Selector)
 	for _, sel := range s.Selectors {
@@ -172,6 +194,7 @@ func (m *Manager) configure(now time.Time, s *Settings, out *Outbox) {
 			m.byReqID[sel.ReqID] = sel
 		}
 	}
+	m.rebaseDynamic()
 	m.replan(now, out)
 	m.reviewAttempts()
 	// New settings are a reason to ask the kernel again at once.
@@ -200,7 +223,7 @@ func (m *Manager) addresses(now time.Time, interfaces []Interface, out *Outbox) 
 // replan compares what the settings ask for with what there is, and starts
 // what is missing. Nothing that stays the same is touched.
 func (m *Manager) replan(now time.Time, out *Outbox) {
-	p := makePlan(m.settings, m.interfaces, m.caps, m.discovery)
+	p := makePlan(m.settings, m.dynamic.order, here{m.interfaces, &m.names, m.caps}, m.discovery)
 	m.explain(p.problems, out)
 	m.plans++
 	var changed []*entry
@@ -271,6 +294,8 @@ func (m *Manager) shutdown(now time.Time, out *Outbox) {
 	}
 	clear(m.attempts)
 	m.timers.stop(&m.dump.timer)
+	m.dropDynamic(func(*dynamic) bool { return true })
+	m.names.wait = nil
 	for _, e := range m.entries {
 		if e.want != nil {
 			m.unwant(e)

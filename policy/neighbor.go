@@ -38,7 +38,7 @@ func (p *plan) addNeighborDiscovery(caps kernel.Capabilities) {
 	}
 	caps.Forward = false // such messages are never forwarded
 	for _, direction := range []kernel.Direction{kernel.In, kernel.Out} {
-		p.add(neighborDiscovery(direction), -1, nil, caps)
+		p.add(neighborDiscovery(direction), -1, here{caps: caps})
 	}
 }
 

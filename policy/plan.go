@@ -20,6 +20,7 @@ type wish struct {
 	sel    *Selector
 	index  int // place in the configuration
 	policy kernel.Policy
+	left   bool // for an address that a name has left: anything else comes first
 }
 
 func (w *wish) key() key { return key{w.policy.Selector, w.policy.Direction} }
@@ -41,16 +42,32 @@ type plan struct {
 	byKey    map[key]*wish
 }
 
+// here is what a plan depends on besides settings.
+type here struct {
+	interfaces []Interface
+	names      *names
+	caps       kernel.Capabilities
+}
+
 // makePlan makes the plan. nd asks for neighbour discovery to be let pass.
-func makePlan(s *Settings, interfaces []Interface, caps kernel.Capabilities, nd bool) *plan {
+func makePlan(s *Settings, more []*dynamic, h here, nd bool) *plan {
 	p := &plan{byKey: make(map[key]*wish, 2*len(s.Selectors))}
 	for i, sel := range s.Selectors {
 		if sel.Install {
-			p.add(sel, i, interfaces, caps)
+			p.add(sel, i, h)
+		}
+	}
+	if len(more) > 0 {
+		index := make(map[string]int, len(s.Selectors))
+		for i, sel := range s.Selectors {
+			index[sel.Name] = i
+		}
+		for _, d := range more {
+			p.add(d.sel, index[d.Selector], h)
 		}
 	}
 	if nd {
-		p.addNeighborDiscovery(caps)
+		p.addNeighborDiscovery(h.caps)
 	}
 	p.rank()
 	has := make(map[*Selector]bool, len(s.Selectors))
@@ -70,19 +87,19 @@ func (p *plan) problem(sel *Selector, index int, format string, args ...any) {
 }
 
 // add plans the policies of one selector.
-func (p *plan) add(sel *Selector, index int, interfaces []Interface, caps kernel.Capabilities) {
+func (p *plan) add(sel *Selector, index int, h here) {
 	templates, err := makeTemplates(sel)
 	if err != nil {
 		p.problem(sel, index, "%v", err)
 		return
 	}
-	selectors, err := expandSelectors(sel, interfaces, caps)
+	selectors, left, err := expandSelectors(sel, h)
 	if err != nil {
 		p.problem(sel, index, "%v", err)
 		return
 	}
 	directions := []kernel.Direction{sel.Direction}
-	if caps.Forward && sel.Direction == kernel.In && hasTwin(sel) {
+	if h.caps.Forward && sel.Direction == kernel.In && hasTwin(sel) {
 		directions = append(directions, kernel.Forward)
 	}
 	for _, s := range selectors {
@@ -90,6 +107,15 @@ func (p *plan) add(sel *Selector, index int, interfaces []Interface, caps kernel
 			p.want(&wish{sel: sel, index: index, policy: kernel.Policy{
 				Selector: s, Direction: d, Action: sel.Action, Templates: templates,
 			}})
+		}
+	}
+	action, ok := leavingAction(sel)
+	if !ok {
+		return
+	}
+	for _, s := range left {
+		for _, d := range directions {
+			p.want(&wish{sel: sel, index: index, left: true, policy: kernel.Policy{Selector: s, Direction: d, Action: action}})
 		}
 	}
 }
@@ -107,12 +133,20 @@ func (p *plan) want(w *wish) {
 		p.byKey[k] = w
 		p.wishes = append(p.wishes, w)
 		return
+	case w.left:
+		return
+	case old.left: // it is an address of something again
+		*old = *w
+		return
+	case w.sel.dynamic && old.sel.Name == w.sel.Name: // it takes the configured one's place
+		*old = *w
+		return
 	case old.sel == w.sel: // two of its addresses make the same prefix
 		return
 	}
 	winner, loser := old, w
 	if w.sel.band() < old.sel.band() {
-		winner, loser = w, &wish{old.sel, old.index, old.policy}
+		winner, loser = w, &wish{sel: old.sel, index: old.index, policy: old.policy}
 		*old = *w
 	}
 	if w.policy.Direction != kernel.Forward { // the twin needs no explanation of its own

@@ -73,7 +73,7 @@ func TestStrength(t *testing.T) {
 	}
 	for name, s := range map[string]*Settings{"in order": settings(append(ranked, apart)...), "reversed": reversed} {
 		priorities := make(map[string]uint32)
-		for _, w := range makePlan(s, nil, kernel.Capabilities{PortRanges: true}, false).wishes {
+		for _, w := range makePlan(s, nil, here{caps: kernel.Capabilities{PortRanges: true}}, false).wishes {
 			priorities[w.sel.Name] = w.policy.Priority
 		}
 		for i, sel := range ranked[1:] {
@@ -105,8 +105,8 @@ func TestPrioritiesAreIndependent(t *testing.T) {
 	for i := range 50 {
 		sel = append(sel, transport(fmt.Sprint(i), "10.0.0.1", fmt.Sprintf("10.1.%d.0/24", i)))
 	}
-	before := makePlan(settings(sel...), nil, kernel.Capabilities{}, false)
-	after := makePlan(settings(append([]*Selector{transport("new", "10.0.0.1", "10.1.7.0/25")}, sel[:40]...)...), nil, kernel.Capabilities{}, false)
+	before := makePlan(settings(sel...), nil, here{}, false)
+	after := makePlan(settings(append([]*Selector{transport("new", "10.0.0.1", "10.1.7.0/25")}, sel[:40]...)...), nil, here{}, false)
 	for _, w := range after.wishes {
 		if old := before.byKey[w.key()]; old != nil && old.policy.Priority != w.policy.Priority {
 			t.Errorf("%s moved from %d to %d", w.sel.Name, old.policy.Priority, w.policy.Priority)
@@ -120,7 +120,7 @@ func TestTooManyLevels(t *testing.T) {
 		sel = append(sel, transport(fmt.Sprint(i), "10.0.0.1", "10.0.0.2", proto(6),
 			ports(kernel.AnyPort, kernel.PortRange{First: i, Last: 100 + i})))
 	}
-	p := makePlan(settings(sel...), nil, kernel.Capabilities{PortRanges: true}, false)
+	p := makePlan(settings(sel...), nil, here{caps: kernel.Capabilities{PortRanges: true}}, false)
 	if len(p.problems) != 4 || p.problems[0].sel.Name != "16" || !p.problems[0].part {
 		t.Errorf("%+v", p.problems)
 	}

@@ -23,6 +23,7 @@ type rig struct {
 	now      time.Time
 	requests []kernel.Request // not yet carried out
 	asked    []Initiate       // not yet looked at
+	stands   []PolicyStands
 	traces   []trace.Event
 }
 
@@ -50,6 +51,8 @@ func (r *rig) handle(in Input) {
 			r.requests = append(r.requests, e.Request)
 		case Initiate:
 			r.asked = append(r.asked, e)
+		case PolicyStands:
+			r.stands = append(r.stands, e)
 		case Trace:
 			r.traces = append(r.traces, e.Event)
 		}
@@ -219,9 +222,12 @@ func prefix(s string) netip.Prefix {
 func side(words string) []Address {
 	var out []Address
 	for _, w := range strings.Fields(words) {
-		if IsMacro(w) {
+		switch {
+		case IsMacro(w):
 			out = append(out, Address{Macro: w})
-		} else {
+		case strings.HasSuffix(w, "."):
+			out = append(out, Address{Name: w})
+		default:
 			out = append(out, Address{Prefix: prefix(w)})
 		}
 	}

@@ -5,13 +5,15 @@ import (
 	"time"
 )
 
-// timer wakes one entry or one attempt, or the dump that failed.
+// timer wakes one entry or one attempt, the dump that failed, or the dynamic
+// policies.
 type timer struct {
 	when    time.Time
 	index   int // in the heap; -1: not set
 	entry   *entry
 	attempt *attempt
 	dump    bool
+	dynamic bool
 }
 
 // timers is a heap, the earliest first.

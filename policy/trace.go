@@ -19,6 +19,7 @@ const (
 	ReasonInitiate        = "initiate"             // a child was asked for
 	ReasonInitiateFailed  = "initiate_failed"      // an engine gave up
 	ReasonNoEngine        = "initiate_no_engine"   // no engine that the selector accepts runs here
+	ReasonDynamicRefused  = "dynamic_refused"      // a policy could not be added or moved at run time
 	ReasonUnknownSelector = "up_selector_unknown"  // Up named none
 	ReasonNotProtected    = "up_selector_no_ipsec" // Up named one that discards or bypasses
 )
