@@ -1,0 +1,153 @@
+package kerberos
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"racoon2/kink"
+)
+
+// Fetch answers kink.FetchTicket: a ticket from the cache, or from a KDC. It waits for
+// the network and is to be run as a job. A KDC's error is a *kink.KRBError.
+func (h *Host) Fetch(ctx context.Context, now time.Time, rand io.Reader, f kink.FetchTicket) (kink.Ticket, error) {
+	a := h.account(f.Local)
+	if a == nil {
+		return nil, krbErrorf(kink.KRB_AP_ERR_NOT_US, "%s is not a principal of this host", f.Local)
+	}
+	peer, err := ParsePrincipal(f.Peer)
+	if err != nil {
+		return nil, krbErrorf(kink.KDC_ERR_S_PRINCIPAL_UNKNOWN, "%v", err)
+	}
+	if f.TGT != nil {
+		if err := checkPeerTGT(f.TGT, peer); err != nil {
+			return nil, err
+		}
+	}
+	until := f.Until
+	if until.Before(now) {
+		until = now
+	}
+	name := peer.String()
+	if f.Evict {
+		a.refuse(name, f.TGT != nil)
+	} else if t := a.cached(name, until, f.TGT); t != nil {
+		return t, nil
+	}
+	t, err := h.serviceTicket(ctx, now, rand, a, peer, f.TGT)
+	if err == nil && t.end.Before(until) {
+		// A ticket ends no later than the TGT it was had by: try a new one.
+		if t, err = h.withNewTGT(ctx, now, rand, a, peer, f.TGT); err == nil && t.end.Before(until) {
+			err = krbErrorf(kink.KRB_AP_ERR_TKT_EXPIRED, "the KDC of %s gives tickets for %s until %s, and %s is needed", peer.Realm, peer, stamp(t.end), stamp(until))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.keep(now, t)
+	return t, nil
+}
+
+// withNewTGT tries once more, after an AS exchange.
+func (h *Host) withNewTGT(ctx context.Context, now time.Time, rand io.Reader, a *account, peer Principal, under []byte) (*ticket, error) {
+	old := a.current()
+	if _, err := h.renew(ctx, now, rand, a, old); err != nil {
+		return nil, err
+	}
+	return h.serviceTicket(ctx, now, rand, a, peer, under)
+}
+
+// login gives a TGT that lasts a while yet. When there is one that has not ended, the
+// KDC's silence does no harm.
+func (h *Host) login(ctx context.Context, now time.Time, rand io.Reader, a *account) (*tgtState, error) {
+	clock := now.Add(h.offset(a.principal.Realm))
+	t := a.current()
+	if t != nil && !t.stale(clock) {
+		return t, nil
+	}
+	fresh, err := h.renew(ctx, now, rand, a, t)
+	if err != nil && t != nil && clock.Before(t.end) {
+		return t, nil
+	}
+	return fresh, err
+}
+
+// renew replaces the TGT old. Of several callers one asks the KDC, and the others
+// take its result, good or bad.
+func (h *Host) renew(ctx context.Context, now time.Time, rand io.Reader, a *account, old *tgtState) (*tgtState, error) {
+	before, _ := a.outcome()
+	if err := a.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer a.unlock()
+	if t := a.current(); t != nil && t != old {
+		return t, nil
+	}
+	if attempts, failure := a.outcome(); attempts != before && failure != nil {
+		return nil, failure
+	}
+	_ = h.file.refresh(now) // what is wrong with it is said by noKey
+	t, err := h.initial(ctx, now, rand, a)
+	a.setOutcome(now, err)
+	if err == nil {
+		a.setTGT(t)
+	}
+	return t, err
+}
+
+// initial is an AS exchange, or the credential cache for a principal without key.
+func (h *Host) initial(ctx context.Context, now time.Time, rand io.Reader, a *account) (*tgtState, error) {
+	if h.conf.CCache == "" || len(h.file.get(now).etypes(a.principal, h.conf.ETypes)) > 0 {
+		return h.asExchange(ctx, now, rand, a)
+	}
+	octets, err := readBounded(h.conf.CCache, maxCCache)
+	if err != nil {
+		return nil, krbErrorf(kink.KRB_AP_ERR_NOKEY, "the credential cache cannot be read: %v", err)
+	}
+	defer clear(octets)
+	c, err := decodeCCache(octets)
+	if err != nil {
+		return nil, krbErrorf(kink.KRB_AP_ERR_NOKEY, "%s: %v", h.conf.CCache, err)
+	}
+	if !c.client.Equal(a.principal) {
+		return nil, krbErrorf(kink.KRB_AP_ERR_NOKEY, "the credential cache is of %s, not of %s, and the keytab has no key", c.client, a.principal)
+	}
+	t, ok := c.tgt()
+	if !ok || !t.end.After(now.Add(h.offset(a.principal.Realm))) {
+		return nil, krbErrorf(kink.KRB_AP_ERR_TKT_EXPIRED, "the credential cache has no TGT of %s that is still good", a.principal)
+	}
+	return &tgtState{raw: append([]byte(nil), t.ticket...), service: t.server, key: t.key, start: t.start, end: t.end}, nil
+}
+
+// Maintain reads a changed keytab again and gets new TGTs before the old ones end. It
+// is to be run as a job, at start and at the time that it returns. The error joins what
+// went wrong with single principals; the others are served all the same.
+func (h *Host) Maintain(ctx context.Context, now time.Time, rand io.Reader) (next time.Time, err error) {
+	next = now.Add(maintainAtMost)
+	errs := []error{h.file.refresh(now)}
+	for _, name := range h.names {
+		a := h.accounts[name]
+		t, err := h.login(ctx, now, rand, a)
+		errs = append(errs, err)
+		clock := now.Add(h.offset(a.principal.Realm))
+		if err != nil || t.stale(clock) {
+			next = earlier(next, now.Add(retryLogin))
+			continue
+		}
+		next = earlier(next, now.Add(t.refreshIn(clock)))
+	}
+	return next, errors.Join(errs...)
+}
+
+const (
+	maintainAtMost = 10 * time.Second // a changed keytab is noticed within this
+	retryLogin     = 5 * time.Second
+)
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
