@@ -120,8 +120,18 @@ func (r *Remote) target(in Initiate) (target, error) {
 	return to, nil
 }
 
-// terminate deletes pairs for an operator.
+// awaitsAck says that the peer has its half of the pair, and this host the inbound
+// one alone.
+func (sa *pair) awaitsAck() bool { return sa.state == pairMaking && !sa.initiator && sa.hasIn }
+
+// terminate deletes pairs for an operator, and ends what would make some.
 func (e *Engine) terminate(in Terminate) {
+	for _, t := range e.transactions() {
+		_, making := t.task.(*createTask)
+		if making && t.state != stateAcking && in.Child == 0 && (in.Remote == "" || in.Remote == t.target.remote.Name) {
+			t.abort(reasonConfiguration, in.Reason)
+		}
+	}
 	var list []*pair
 	for _, sa := range e.allPairs() {
 		if (in.Remote == "" || in.Remote == sa.target.remote.Name) && (in.Child == 0 || in.Child == sa.spiIn) && sa.state == pairUp {
@@ -149,10 +159,11 @@ func (e *Engine) reconfigure(s *Settings) {
 	for _, sa := range e.allPairs() {
 		if r := kept[sa.target.remote]; r != nil {
 			sa.adopt(r)
-		} else if sa.state == pairUp {
+		} else if sa.state == pairUp || sa.awaitsAck() {
 			gone = append(gone, sa)
 		}
 	}
+	clear(e.joinable) // its keys are remotes
 	for _, p := range e.peers {
 		p.remote = kept[p.remote]
 	}
@@ -187,10 +198,8 @@ func (e *Engine) shutdown() {
 	}
 	e.closing = true
 	for _, t := range e.transactions() {
-		if t.task.kind() != 0 && t.state != stateOver {
-			if _, ok := t.task.(*deleteTask); !ok {
-				t.abort(reasonShutdown, "this agent shuts down")
-			}
+		if _, ok := t.task.(*deleteTask); !ok && t.state != stateAcking {
+			t.abort(reasonShutdown, "this agent shuts down")
 		}
 	}
 	for _, p := range e.peers {
@@ -198,9 +207,10 @@ func (e *Engine) shutdown() {
 	}
 	var up []*pair
 	for _, sa := range e.allPairs() {
-		if sa.state == pairUp {
+		switch {
+		case sa.state == pairUp || sa.awaitsAck():
 			up = append(up, sa)
-		} else if sa.state == pairDeleting && sa.timer.index > 0 || sa.state == pairMaking && !sa.initiator {
+		case sa.state == pairDeleting && sa.timer.index > 0 || sa.state == pairMaking && !sa.initiator:
 			sa.remove("this agent shuts down")
 		}
 	}

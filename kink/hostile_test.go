@@ -400,6 +400,17 @@ func TestRateLimit(t *testing.T) {
 	b.wantReason(reasonRateLimit)
 	w.create(a) // others are not concerned
 	w.wantPairs(1)
+	// A stranger that borrows a's address does not lock a out.
+	s.from = netip.AddrPortFrom(a.addr, 4000)
+	for range 100 {
+		s.send(slices.Clone(junk))
+	}
+	w.expireSoft(a)
+	w.pass(11 * time.Second)
+	w.wantPairs(1)
+	if a.e.Counters()[reasonChildRekeyed] != 1 || strings.Count(w.ladder(), "CREATE") > 1 {
+		t.Errorf("a is locked out:\n%s", w.ladder())
+	}
 	// Many sources together are bounded, too.
 	w, _, b = pairOfHosts(t)
 	for i := range 10000 {

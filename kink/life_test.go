@@ -567,3 +567,82 @@ func TestWeather(t *testing.T) {
 		}
 	}
 }
+
+func TestTerminateEndsWhatIsUnderWay(t *testing.T) {
+	w, a, _ := pairOfHosts(t)
+	a.hold = true
+	w.create(a)
+	a.handle(Terminate{Remote: "b", Reason: "asked to"})
+	a.release()
+	w.settle()
+	w.pass(time.Minute)
+	w.wantPairs(0)
+	if len(a.failures) != 1 || a.failures[0].Reason != "asked to" {
+		t.Errorf("failures %v", a.failures)
+	}
+}
+
+func TestShutdownBeforeTheAck(t *testing.T) {
+	for _, input := range []Input{Shutdown{}, Reconfigure{Settings: new(Settings)}} {
+		w, a, b := pairOfHosts(t, func(r *Remote, _ *Child) { r.ThreeWay = true })
+		w.dropFirst(message.ACK, 1)
+		w.create(a)
+		b.handle(input)
+		w.settle()
+		w.pass(time.Minute)
+		w.wantPairs(0)
+		if len(b.e.pairs) != 0 {
+			t.Errorf("%T: pairs are left", input)
+		}
+	}
+}
+
+func TestInitiateIsRefused(t *testing.T) {
+	_, a, _ := pairOfHosts(t)
+	for _, c := range []struct {
+		in   Initiate
+		want string
+	}{
+		{Initiate{Remote: "b", Child: "x"}, "no such child"},
+		{Initiate{Remote: "b", Child: "out", Principal: principal("c")}, "is not among the principals"},
+		{Initiate{Remote: "b", Child: "out", Peer: netip.MustParseAddrPort("192.0.2.9:910")}, "is no address of the peer"},
+		{Initiate{Remote: "b", Child: "out", Packet: &kernel.Selector{Src: netip.MustParsePrefix("192.0.2.1/32"), Dst: netip.MustParsePrefix("192.0.2.8/32")}}, "no selector of it"},
+	} {
+		a.failures = nil
+		a.handle(c.in)
+		if len(a.failures) != 1 || !strings.Contains(a.failures[0].Reason, c.want) {
+			t.Errorf("%+v: %v, want %q", c.in, a.failures, c.want)
+		}
+	}
+	a.failures = nil
+	a.settings.Remotes[0].Passive = true
+	a.handle(Initiate{Remote: "b", Child: "out"})
+	if len(a.failures) != 1 || !strings.Contains(a.failures[0].Reason, "passive") {
+		t.Errorf("passive: %v", a.failures)
+	}
+}
+
+// TestManyHosts gives one host pairs with many peers at once, any address allowed.
+func TestManyHosts(t *testing.T) {
+	w := newWorld(t)
+	anyPeer := func(r *Remote, c *Child) {
+		r.AnyPeer, r.Peers, c.Dynamic = true, nil, true
+		for i := range 40 {
+			r.PeerPrincipals = append(r.PeerPrincipals, principal(fmt.Sprint("h", i)))
+		}
+	}
+	hub := w.add("hub", "192.0.2.1", settingsFor("hub", "192.0.2.1", "any", "192.0.2.2", anyPeer))
+	for i := range 40 {
+		name, addr := fmt.Sprint("h", i), fmt.Sprint("198.51.100.", i+1)
+		n := w.add(name, addr, settingsFor(name, addr, "hub", "192.0.2.1"))
+		n.handle(Initiate{Remote: "hub", Child: "out"})
+	}
+	w.settle()
+	if n := hub.e.Counters()["child_sas"]; n != 40 {
+		t.Errorf("%d pairs", n)
+	}
+	hub.handle(Shutdown{})
+	w.settle()
+	w.pass(11 * time.Second)
+	w.wantPairs(0)
+}

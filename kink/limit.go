@@ -36,13 +36,28 @@ const (
 	strangerRate = 10   // refused datagrams a second from one source
 	maxStrangers = 4096 // sources remembered; what comes from others shares one bucket
 	othersRate   = 200
+	// familiarRate is for the address of a peer that has shown its key before: a
+	// stranger that borrows the address must not lock the peer out.
+	familiarRate = 500
+	maxFamiliar  = 65536
 )
 
 // strangers limits what senders may cost who have not shown a key. The sources
 // are IPv4 addresses and IPv6 /64 networks.
 type strangers struct {
-	sources map[netip.Prefix]*bucket
-	others  bucket
+	sources  map[netip.Prefix]*bucket
+	others   bucket
+	familiar map[netip.Addr]*bucket
+}
+
+// known notes an address whose message proved a key.
+func (s *strangers) known(now time.Time, a netip.Addr) {
+	if s.familiar == nil {
+		s.familiar = make(map[netip.Addr]*bucket)
+	}
+	if s.familiar[a] == nil && len(s.familiar) < maxFamiliar {
+		s.familiar[a] = &bucket{rate: familiarRate, last: now}
+	}
 }
 
 // of finds the bucket of a source.
@@ -78,7 +93,17 @@ func (s *strangers) of(now time.Time, a netip.Addr) *bucket {
 }
 
 // admit says whether a datagram from a may be looked at.
-func (s *strangers) admit(now time.Time, a netip.Addr) bool { return s.of(now, a).level(now) >= 1 }
+func (s *strangers) admit(now time.Time, a netip.Addr) bool {
+	if b := s.familiar[a]; b != nil && b.level(now) >= 1 {
+		return true
+	}
+	return s.of(now, a).level(now) >= 1
+}
 
 // charge notes a datagram that proved nothing.
-func (s *strangers) charge(now time.Time, a netip.Addr) { s.of(now, a).take(now) }
+func (s *strangers) charge(now time.Time, a netip.Addr) {
+	s.of(now, a).take(now)
+	if b := s.familiar[a]; b != nil {
+		b.take(now)
+	}
+}

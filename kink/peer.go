@@ -41,6 +41,7 @@ func (e *Engine) peerOf(principal string) *peer {
 func (e *Engine) heard(s Session, epoch uint32, r *Remote, addr netip.AddrPort) *peer {
 	p := e.peerOf(s.Peer())
 	p.local, p.etype, p.ticket, p.heard, p.addr = s.Local(), s.EType(), s.Expires(), e.now, addr
+	e.strangers.known(e.now, addr.Addr())
 	if r != nil {
 		p.remote = r
 	}
