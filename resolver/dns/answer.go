@@ -26,8 +26,8 @@ func convert(msg []byte, q resolver.Question) (resolver.Answer, error) {
 		return resolver.Answer{}, errors.New("the answer is cut short over a connection, too")
 	}
 	a := resolver.Answer{RCode: resolver.ServFail, Authentic: m.AuthenticatedData}
-	// Extended codes say nothing that a client could use.
-	if m.Rcode >= 0 && m.Rcode <= rcodeMask && !extended(&m) {
+	// Extended codes, which Unpack has put together, say nothing to a client.
+	if m.Rcode >= 0 && m.Rcode <= rcodeMask {
 		a.RCode = resolver.RCode(m.Rcode)
 	}
 	if a.RCode != resolver.NoError && a.RCode != resolver.NXDomain {
@@ -59,12 +59,6 @@ func convert(msg []byte, q resolver.Question) (resolver.Answer, error) {
 		return resolver.Answer{}, fmt.Errorf("the answer is malformed: %w", err)
 	}
 	return a, nil
-}
-
-// extended says whether an OPT record makes the response code another.
-func extended(m *mdns.Msg) bool {
-	opt := m.IsEdns0()
-	return opt != nil && opt.ExtendedRcode() != m.Rcode && opt.ExtendedRcode() > rcodeMask
 }
 
 // lifetime is a TTL; one with its highest bit set is zero (RFC 2181 §8).

@@ -41,6 +41,7 @@ type query struct {
 	question resolver.Question
 	section  []byte // the question section as it came
 	class    uint16
+	opcode   uint16 // in its place in the header
 	rd       bool
 	cd       bool
 	ad       bool
@@ -75,7 +76,8 @@ func (q *query) parse(msg []byte) (verdict, int) {
 	if bits&bitQR != 0 {
 		return ignored, 0 // answering answers could go on for ever
 	}
-	if bits&opcodeMask != 0 {
+	q.opcode = bits & opcodeMask
+	if q.opcode != 0 {
 		return rejected, mdns.RcodeNotImplemented
 	}
 	// One question and nothing but additional records.

@@ -63,7 +63,7 @@ func (q *query) bare(dst []byte, code int, bits uint16) []byte {
 
 // header writes ID and flags.
 func (q *query) header(msg []byte, code int, bits uint16) {
-	bits |= bitQR | bitRA | uint16(code)&rcodeMask
+	bits |= bitQR | bitRA | q.opcode | uint16(code)&rcodeMask
 	if q.rd {
 		bits |= bitRD
 	}
