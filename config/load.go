@@ -30,18 +30,22 @@ func (o Options) withDefaults() Options {
 // reports all that is wrong in one go. The Config is never nil; where the
 // findings have errors it holds what could be understood and is not to be run.
 func Load(path string, opts Options) (*Config, Findings) {
-	r, _ := load(path, opts)
+	r := load(path, opts, nil)
 	return r.config, slices.Clip(r.report.sorted())
 }
 
-// load is Load with what the model was made from.
-func load(path string, opts Options) (*resolver, []*Statement) {
+// load is Load with what the model was made from; the statements go to keep
+// where it is not nil.
+func load(path string, opts Options, keep *[]*Statement) *resolver {
 	g := newGatherer(opts.withDefaults(), newReporter())
 	g.file(filepath.Clean(path), Pos{}, nil)
 	r := newResolver(g)
 	r.config.Path = path
 	r.config.Files = g.files
+	if keep != nil {
+		*keep = slices.Clone(g.sections)
+	}
 	r.collect(g.sections)
 	r.build()
-	return r, g.sections
+	return r
 }

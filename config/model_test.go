@@ -261,30 +261,3 @@ func TestFamilies(tt *testing.T) {
 		}
 	}
 }
-
-// BenchmarkLoad reads configurations of growing size; the time for each remote
-// stays the same.
-func BenchmarkLoad(b *testing.B) {
-	for _, n := range []int{100, 1000, 10000} {
-		var text strings.Builder
-		text.WriteString(`setval { PSKDIR "/etc/racoon2/psk"; };
-default { remote { ikev2 { my_id fqdn "a.example.org"; kmp_enc_alg { aes_gcm; aes256_cbc; }; }; }; };` + "\n")
-		for i := range n {
-			fmt.Fprintf(&text, `remote r%[1]d { ikev2 { peers_id fqdn "r%[1]d.example.org"; peers_ipaddr 10.%[2]d.%[3]d.1; pre_shared_key "${PSKDIR}/r%[1]d"; provide { addresspool p%[1]d; }; }; };
-addresspool p%[1]d { 172.16.%[3]d.1 - 172.16.%[3]d.9; };
-selector out%[1]d { direction outbound; src 192.168.0.0/16; dst 10.%[2]d.%[3]d.0/24; policy_index t%[1]d; };
-selector in%[1]d { direction inbound; src 10.%[2]d.%[3]d.0/24; dst 192.168.0.0/16; policy_index t%[1]d; };
-policy t%[1]d { remote_index r%[1]d; };
-`, i, i/256, i%256)
-		}
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, fs := one(b, text.String()); fs.HasErrors() {
-					b.Fatal(report(fs[:min(3, len(fs))]))
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/remote")
-		})
-	}
-}

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Bounds of a parse, against files that are made to exhaust memory or stack.
 const (
@@ -27,6 +30,7 @@ type parser struct {
 	tok     token
 	behind  Pos       // the end of the token before tok
 	pending []Comment // read, and not yet given to a statement
+	items   []Item    // of the statements that are being read, the outermost first
 }
 
 // parse builds the tree of a file; budget bounds the tokens of all files.
@@ -44,6 +48,7 @@ func parse(src *source, report *reporter, budget *int) *Tree {
 		}
 	}
 	tree.Comments = p.takeComments()
+	tree.Statements = slices.Clip(tree.Statements)
 	return tree
 }
 
@@ -99,25 +104,33 @@ func (p *parser) statement(depth int) *Statement {
 		return nil
 	}
 	st := &Statement{Comments: p.takeComments()}
+	from := len(p.items)
+	done := func() {
+		st.Items = slices.Clone(p.items[from:]) // no larger than it must be: there are many
+		p.items = p.items[:from]
+	}
 	for {
 		switch p.tok.kind {
 		case tokenSemicolon:
+			done()
 			p.finish(st)
 			return st
 		case tokenOpen:
 			st.Comments = append(st.Comments, p.takeComments()...)
 			item := Item{Kind: ItemBlock, Pos: p.tok.pos, Text: "{"}
 			item.Block = p.block(depth + 1)
-			st.Items = append(st.Items, item)
+			p.items = append(p.items, item)
 			if p.tok.kind != tokenSemicolon {
+				done()
 				p.missing(st)
 				return st
 			}
 		case tokenClose, tokenEOF:
+			done()
 			p.missing(st)
 			return st
 		default:
-			st.Items = append(st.Items, Item{Kind: itemKind(p.tok.kind), Pos: p.tok.pos, Text: p.tok.text})
+			p.items = append(p.items, Item{Kind: itemKind(p.tok.kind), Pos: p.tok.pos, Text: p.tok.text})
 			p.advance()
 		}
 	}

@@ -70,10 +70,12 @@ func (r *resolver) advise(code string, it Item, hint, format string, args ...any
 func at(pos Pos, text string) Item { return Item{Kind: ItemWord, Pos: pos, Text: text} }
 
 // collect reads all sections. default comes first because a section above it
-// inherits from it all the same, and its findings belong to it alone.
+// inherits from it all the same, and its findings belong to it alone. Each
+// statement is let go when it was read: there may be many.
 func (r *resolver) collect(statements []*Statement) {
-	for _, st := range statements {
+	for i, st := range statements {
 		r.section(st)
+		statements[i] = nil
 	}
 }
 

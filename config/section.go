@@ -11,7 +11,7 @@ type section struct {
 	kind    place
 	name    string
 	pos     Pos
-	entries map[string]*entry
+	entries []*entry // few enough to look through
 	failed  map[string]bool // given, and not understood
 }
 
@@ -29,7 +29,12 @@ func (s *section) get(name string) *entry {
 	if s == nil {
 		return nil
 	}
-	return s.entries[name]
+	for _, e := range s.entries {
+		if e.dir.name == name {
+			return e
+		}
+	}
+	return nil
 }
 
 // view is a section with what it inherits.
@@ -104,7 +109,7 @@ func (v view) writtenAt(name string) Pos {
 
 // read reads the statements of a block into a section.
 func (r *resolver) read(kind place, name string, pos Pos, body *Block) *section {
-	s := &section{kind: kind, name: name, pos: pos, entries: make(map[string]*entry, len(body.Statements))}
+	s := &section{kind: kind, name: name, pos: pos, entries: make([]*entry, 0, len(body.Statements))}
 	for _, st := range r.splitAll(kind, body.Statements) {
 		r.directive(s, st)
 	}
@@ -119,7 +124,8 @@ func (r *resolver) directive(s *section, st *Statement) {
 		return
 	}
 	e := &entry{dir: d, args: st.Args(), body: st.Block(), pos: st.Pos()}
-	if old := s.entries[d.name]; old != nil {
+	old := s.get(d.name)
+	if old != nil {
 		if d.once {
 			r.errorf("duplicate-directive", st.Items[0], "remove one of them",
 				"%s is given twice; the first is at %s", d.name, old.pos)
@@ -137,7 +143,11 @@ func (r *resolver) directive(s *section, st *Statement) {
 		return
 	}
 	e.val = val
-	s.entries[d.name] = e
+	if old != nil {
+		*old = *e
+	} else {
+		s.entries = append(s.entries, e)
+	}
 	if d.idle != "" && s.kind != inIKEv1 && s.kind != inKINK && !d.asksNothing(val) {
 		r.warnf("no-effect", st.Items[0], "", "%s has no effect: %s", d.name, d.idle)
 	}

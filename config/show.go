@@ -14,7 +14,8 @@ import (
 // means the same. Keys of static SAs are left out. The findings are Load's;
 // where they have errors the text is what could be understood.
 func Show(path string, opts Options, effective bool) (string, Findings) {
-	r, sections := load(path, opts)
+	var sections []*Statement
+	r := load(path, opts, &sections)
 	s := &shower{r: r}
 	if effective {
 		s.effective()

@@ -20,7 +20,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Example: "  racoon2 check -c ./racoon2.conf\n  racoon2 check --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			findings := agent.Check(a.config, config.Options{})
+			findings := agent.Check(a.config, config.Options{}).WithSources(config.Options{})
 			if err := a.printFindings(findings, asJSON); err != nil {
 				return failed(err)
 			}

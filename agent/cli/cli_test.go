@@ -207,7 +207,7 @@ func TestManuals(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	pages, err := fs.Glob(os.DirFS(dir), "*.8")
-	if err != nil || len(pages) != 10 {
+	if err != nil || len(pages) < 10 {
 		t.Fatalf("pages %v, %v", pages, err)
 	}
 	for _, page := range pages {

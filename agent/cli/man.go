@@ -19,6 +19,9 @@ func (a *app) manCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := os.WriteFile(filepath.Join(dir, "racoon2.conf.5"), []byte(confManual()), 0o644); err != nil {
+				return failed(err)
+			}
 			return failed(writeManuals(cmd.Root(), dir))
 		},
 	}
