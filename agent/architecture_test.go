@@ -28,7 +28,7 @@ type room struct {
 // policy, resolver, ikev2, kink, kernel/*; policy, ikev2 and kink → kernel → ikev2/transform.
 var rooms = []room{
 	{".", []string{"agent/cli"}, "the commands are everything"},
-	{"agent/cli", []string{"agent", "agent/logging", "config", "policy/spmif"}, "prints findings and asks a running agent"},
+	{"agent/cli", []string{"agent", "agent/logging", "config", "config/convert", "policy/spmif"}, "prints findings and asks a running agent"},
 	{"agent/logging", []string{"kernel/trace"}, "logs what cores trace"},
 	{"agent/sim", []string{"agent", "config", "ikev2", "ikev2/...", "kernel", "kernel/fake", "kernel/trace", "policy"}, "runs the real cores"},
 	{"agent/integration", []string{"..."}, "tests of the whole program"},

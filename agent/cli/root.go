@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"racoon2/agent"
+	"racoon2/config"
 )
 
 // The exit statuses.
@@ -80,7 +81,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 // explain prints what went wrong; a configuration's findings in full.
 func (a *app) explain(f *failure) {
 	if c := (*agent.ConfigError)(nil); errors.As(f, &c) {
-		_ = c.Findings.WriteText(a.err)
+		_ = c.Findings.WithSources(config.Options{}).WriteText(a.err)
 		fmt.Fprintf(a.err, "racoon2: %s cannot be used\n", c.Path)
 		return
 	}
@@ -111,8 +112,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.config, "config", "c", agent.DefaultConfig, "configuration `FILE`")
 	f.StringVar(&a.socket, "socket", "", "control socket `PATH` of the agent (default: as the configuration says)")
 	f.StringVar(&a.runDir, "run-dir", agent.DefaultRunDir, "`DIRECTORY` of the control socket and its password")
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.statusCommand(), a.saCommand(),
-		a.policyCommand(), a.versionCommand(), a.manCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.configCommand(), a.statusCommand(), a.saCommand(),
+		a.policyCommand(), a.pskCommand(), a.versionCommand(), a.manCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

@@ -64,6 +64,11 @@ func (c *converter) readIPsec(f File, root *node, depth int) error {
 			for _, s := range strings.Fields(body) {
 				n.words = append(n.words, word{text: s})
 			}
+			switch n.name() {
+			case "conn", "config", "ca", "version", "include":
+			default:
+				return &SyntaxError{n.pos, "the line is no heading of ipsec.conf: conn, config, ca, version or include"}
+			}
 			root.block = append(root.block, n)
 			if n.name() == "include" {
 				if err := c.includeIPsec(n, f.Name, root, depth); err != nil {

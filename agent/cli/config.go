@@ -1,0 +1,16 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// configCommand is the parent of the commands about configurations, which need no agent.
+func (a *app) configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Make, convert, show, format and explain configurations",
+		Args:  cobra.NoArgs,
+		RunE:  needsSubcommand,
+	}
+	cmd.AddCommand(a.configNewCommand(), a.configConvertCommand(), a.configShowCommand(),
+		a.configFmtCommand(), a.configExplainCommand())
+	return cmd
+}
