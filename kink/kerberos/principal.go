@@ -75,13 +75,26 @@ func (p Principal) check() error {
 
 // String is the text form of RFC 1964 §2.1.3. Equal principals have equal texts.
 func (p Principal) String() string {
-	quote := strings.NewReplacer(`\`, `\\`, `/`, `\/`, `@`, `\@`)
-	names := make([]string, len(p.Name))
+	var out []byte
 	for i, c := range p.Name {
-		names[i] = quote.Replace(c)
+		if i > 0 {
+			out = append(out, '/')
+		}
+		out = appendQuoted(out, c)
 	}
-	// A slash needs no quoting in a realm, but other implementations quote it there too.
-	return strings.Join(names, "/") + "@" + quote.Replace(p.Realm)
+	return string(appendQuoted(append(out, '@'), p.Realm))
+}
+
+// appendQuoted quotes a slash in a realm too, where it needs none: other
+// implementations do so.
+func appendQuoted(out []byte, s string) []byte {
+	for i := range len(s) {
+		if s[i] == '\\' || s[i] == '/' || s[i] == '@' {
+			out = append(out, '\\')
+		}
+		out = append(out, s[i])
+	}
+	return out
 }
 
 // Equal compares octet by octet: realms and names have cases (RFC 4120 §6).

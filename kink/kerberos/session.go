@@ -115,7 +115,6 @@ type ticket struct {
 	session
 	host   *Host
 	client Principal
-	server Principal
 	raw    []byte // DER of the Ticket
 	under  []byte // the TGT that a user-to-user ticket is under
 

@@ -1,0 +1,297 @@
+package kerberos
+
+import (
+	"bytes"
+	"crypto/rand"
+	"net/netip"
+	"testing"
+	"time"
+
+	"racoon2/kink"
+)
+
+func capturedSeeds(f *testing.F) {
+	for _, name := range []string{"kinkd-2way.json", "kinkd-3way.json"} {
+		for _, p := range readCapture(f, name).Packets {
+			f.Add(takeApart(f, unhex(f, p)).ap)
+		}
+	}
+}
+
+// FuzzAPReq: nothing that is not sealed with the host's keys is accepted, and what
+// decodes encodes to what decodes.
+func FuzzAPReq(f *testing.F) {
+	capturedSeeds(f)
+	h := testHost(f)
+	for _, e := range allETypes {
+		octets, _, err := baseGrant(f, e).ticket(f, h).APReq(testNow, 0, rand.Reader)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(octets)
+		f.Add(octets[:len(octets)-1])
+		r, err := decodeAPReq(octets)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for n := range 64 { // every length of a ciphertext, for each type
+			short := r
+			short.authenticator.cipher = r.authenticator.cipher[:n]
+			if out, err := short.encode(); err == nil {
+				f.Add(out)
+			}
+			f.Add(withTicketCipher(f, r, r.ticket.part.cipher[:n]))
+		}
+	}
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		s, err := h.Accept(testNow, octets, source)
+		if s == nil && err == nil {
+			t.Fatal("neither a session nor an error")
+		}
+		r, err := decodeAPReq(octets)
+		if err != nil {
+			return
+		}
+		again, err := r.encode()
+		if err != nil {
+			t.Fatalf("what decodes does not encode: %v", err)
+		}
+		if _, err := decodeAPReq(again); err != nil {
+			t.Fatalf("%x does not decode again: %v", again, err)
+		}
+	})
+}
+
+func withTicketCipher(f *testing.F, r apReq, cipher []byte) []byte {
+	f.Helper()
+	r.ticket.part.cipher = cipher
+	raw, err := encode(tagTicket, func(e encoder) {
+		e.integer(0, version)
+		e.text(1, r.ticket.service.Realm)
+		e.name(2, r.ticket.service.Name, ntPrincipal)
+		e.encrypted(3, r.ticket.part)
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	r.ticket.raw = raw
+	out, err := r.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return out
+}
+
+// FuzzAPRep feeds octets to a session of every type.
+func FuzzAPRep(f *testing.F) {
+	capturedSeeds(f)
+	var sessions []*clientSession
+	for _, e := range allETypes {
+		s := session{key: testKey(f, e, 5), rand: rand.Reader}
+		sessions = append(sessions, &clientSession{session: s, at: testNow})
+		rep, err := (&serverSession{session: s, at: testNow}).APRep(testNow, rand.Reader)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(rep)
+		part, _ := decodeAPRep(rep)
+		for n := range len(part.cipher) {
+			short, _ := encodeAPRep(encryptedData{etype: e, cipher: part.cipher[:n]})
+			f.Add(short)
+		}
+	}
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		good := 0
+		for _, s := range sessions {
+			if s.VerifyAPRep(octets) == nil {
+				good++
+			}
+		}
+		if good > 1 {
+			t.Errorf("%d keys take it", good)
+		}
+		if part, err := decodeAPRep(octets); err == nil {
+			again, err := encodeAPRep(part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := decodeAPRep(again); err != nil {
+				t.Fatalf("%x does not decode again: %v", again, err)
+			}
+		}
+	})
+}
+
+// FuzzKRBError: decode, encode, decode is stable but for what is not kept.
+func FuzzKRBError(f *testing.F) {
+	for _, m := range []errorMessage{
+		{code: kink.KRB_AP_ERR_SKEW, ctime: testNow, stime: testNow, service: hostB},
+		{code: 25, stime: testNow, service: hostB},
+	} {
+		octets, err := m.encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(octets)
+	}
+	full, err := encode(tagKRBError, func(e encoder) {
+		e.integer(0, version)
+		e.integer(1, tagKRBError)
+		e.time(2, testNow)
+		e.microseconds(3, testNow)
+		e.time(4, testNow)
+		e.microseconds(5, testNow)
+		e.integer(6, 25)
+		e.text(7, peerA.Realm)
+		e.name(8, peerA.Name, ntPrincipal)
+		e.text(9, hostB.Realm)
+		e.name(10, hostB.Name, ntPrincipal)
+		e.text(11, "text with a NUL\x00")
+		e.octets(12, []byte("data"))
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(full)
+	f.Add(full[:len(full)-3])
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		m, err := decodeKRBError(octets)
+		if err != nil {
+			return
+		}
+		again, err := m.encode()
+		if err != nil {
+			return // a year that a KerberosTime does not have
+		}
+		b, err := decodeKRBError(again)
+		if err != nil || b.code != m.code || !b.stime.Equal(m.stime) || !b.ctime.Equal(m.ctime) || !b.service.Equal(m.service) {
+			t.Fatalf("%+v comes back as %+v, %v", m, b, err)
+		}
+	})
+}
+
+// FuzzTicket has the decoders behind the keys, which hostile but authentic peers and
+// KDCs reach, and the Ticket itself.
+func FuzzTicket(f *testing.F) {
+	g := baseGrant(f, AES256_CTS_HMAC_SHA1_96)
+	g.adType, g.addresses, g.transited = adIfRelevant, []netip.Addr{source}, "MIDDLE.COM"
+	plain, err := g.part()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(plain)
+	f.Add(append(plain, 0, 0, 0))
+	f.Add(g.issue(f))
+	auth, _ := authenticator{client: peerA, time: testNow, sum: []byte("sum"), sumType: 16}.encode()
+	f.Add(auth)
+	part, _ := apRepPart{time: testNow}.encode()
+	f.Add(part)
+	f.Add(encodedKDCPart(f))
+	f.Add(encodedKDCReply(f, g))
+	f.Add(encodedPreauth(f))
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		if p, err := decodeTicketPart(octets); err == nil && (p.key == nil || p.client.check() != nil) {
+			t.Errorf("%+v", p)
+		}
+		if k, err := decodeTicket(octets); err == nil && !bytes.Equal(k.raw, octets) {
+			t.Error("the octets of the ticket changed")
+		}
+		if a, err := decodeAuthenticator(octets); err == nil && a.time.Nanosecond() < 0 {
+			t.Error("time")
+		}
+		_, _ = decodeAPRepPart(octets)
+		_, _ = decodeKDCReply(tagASRep, octets)
+		_, _ = decodeKDCReply(tagTGSRep, octets)
+		if p, err := decodeKDCPart(octets); err == nil && p.key == nil {
+			t.Error("a reply without key")
+		}
+		if list, err := decodePreauth(octets); err == nil && len(list) > 64*64 {
+			t.Error("a long list")
+		}
+	})
+}
+
+func encodedKDCPart(f *testing.F) []byte {
+	out, err := encode(tagEncTGSRepPart, func(e encoder) {
+		e.sessionKey(0, testKey(f, AES256_CTS_HMAC_SHA1_96, 1))
+		e.sequence(1, func(encoder) {})
+		e.integer(2, 77)
+		e.time(3, testNow)
+		e.flags(4, 0)
+		e.time(5, testNow)
+		e.time(6, testNow)
+		e.time(7, testNow.Add(time.Hour))
+		e.time(8, testNow.Add(time.Hour))
+		e.text(9, hostB.Realm)
+		e.name(10, hostB.Name, ntPrincipal)
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return out
+}
+
+func encodedKDCReply(f *testing.F, g grant) []byte {
+	out, err := encode(tagTGSRep, func(e encoder) {
+		e.integer(0, version)
+		e.integer(1, tagTGSRep)
+		e.text(3, peerA.Realm)
+		e.name(4, peerA.Name, ntPrincipal)
+		e.raw(5, g.issue(f))
+		e.encrypted(6, encryptedData{etype: 18, kvno: 1, hasKVN: true, cipher: make([]byte, 40)})
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return out
+}
+
+func encodedPreauth(f *testing.F) []byte {
+	entry, _ := encodeSequence(func(e encoder) { e.integer(0, 18) })
+	info, _ := encodeSequence(func(e encoder) { e.b.AddBytes(entry) })
+	pa, _ := encodeSequence(func(e encoder) {
+		e.integer(1, paETypeInfo2)
+		e.octets(2, info)
+	})
+	out, err := encodeSequence(func(e encoder) { e.b.AddBytes(pa) })
+	if err != nil {
+		f.Fatal(err)
+	}
+	return out
+}
+
+// FuzzFiles has what is read from files: keytab, credential cache, krb5.conf, saved replays.
+func FuzzFiles(f *testing.F) {
+	f.Add(encodeKeytab(keytabEntry{principal: hostB, kvno: 2, key: testKey(f, RC4_HMAC, 1)}))
+	f.Add(encodeCCache(peerA, cachedCredential{
+		client: peerA, server: tgs("EXAMPLE.COM", "EXAMPLE.COM"), key: testKey(f, AES256_CTS_HMAC_SHA1_96, 1),
+		start: testNow, end: testNow.Add(time.Hour), ticket: []byte("ticket"),
+	}))
+	f.Add([]byte(sampleConf))
+	c := newReplayCache(time.Minute, 10, testNow)
+	_ = c.insert(testNow, testNow, 0, "a", keyOf("b", "a", testNow, nil))
+	f.Add(c.save(testNow))
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		if k, err := decodeKeytab(octets); err == nil {
+			for _, e := range k {
+				if e.key == nil || e.principal.check() != nil {
+					t.Errorf("%+v", e)
+				}
+			}
+		}
+		if c, err := decodeCCache(octets); err == nil {
+			_, _ = c.tgt()
+		}
+		if !bytes.Contains(octets, []byte("include")) {
+			if c, err := ParseKrb5Conf(octets); err == nil {
+				_ = c.Realm("host.example.com")
+			}
+		}
+		_ = newReplayCache(time.Minute, 10, testNow).load(testNow, octets)
+		if p, err := ParsePrincipal(string(octets)); err == nil {
+			if q, err := ParsePrincipal(p.String()); err != nil || !q.Equal(p) {
+				t.Errorf("%q comes back as %q, %v", p, q, err)
+			}
+		}
+	})
+}
