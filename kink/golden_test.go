@@ -10,9 +10,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"racoon2/ikev2/transform"
 	"racoon2/kernel"
@@ -327,5 +330,58 @@ func TestKEYMATVectors(t *testing.T) {
 	}
 	if short := keymat(s, 36, isakmp.PROTO_IPSEC_ESP, 0x11223344, nil, ni, nil); !bytes.Equal(short, got[:36]) {
 		t.Errorf("KEYMAT of 36 octets: %x", short)
+	}
+}
+
+// capturedKerberos is the host of a captured exchange.
+type capturedKerberos struct {
+	testKerberos
+	s goldenSession
+}
+
+func (k *capturedKerberos) Accept(time.Time, []byte, netip.Addr) (ServerSession, error) {
+	return k.s, nil
+}
+
+// TestEngineAnswersTheOriginal gives the captured CREATE of the original kinkd to the
+// engine: it is taken in two ways, and the SA towards kinkd has the very keys that
+// kinkd installed.
+func TestEngineAnswersTheOriginal(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "testdata", "kink", "kinkd-2way.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c capture
+	if err := json.Unmarshal(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	octets := unhex(t, c.Packets["CREATE"])
+	create, err := message.Decode(octets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := sessionKey(t, create.Payloads[0].(message.APReq).Octets, unhex(t, c.ServiceKey))
+	w := newWorld(t)
+	b := w.add("b", "10.9.0.2", settingsFor("b", "10.9.0.2", "a", "10.9.0.1", func(_ *Remote, c *Child) {
+		c.Proposals = []Proposal{{Protocol: kernel.ESP, Encr: []Encryption{{ID: transform.ENCR_AES_CBC, KeyBits: 128}}, Integ: []transform.INTEG{transform.AUTH_HMAC_SHA1_96}}}
+	}))
+	s := goldenSession{k: k, testSession: &testSession{key: k[:16], local: principal("b"), peer: principal("a"), host: b.krb}}
+	b.e = New(Config{Rand: rand.NewChaCha8([32]byte{}), Settings: b.settings, Start: w.now, Kerberos: &capturedKerberos{s: s}})
+	b.handle(Datagram{Local: netip.MustParseAddrPort("10.9.0.2:910"), Remote: netip.MustParseAddrPort("10.9.0.1:910"), Data: octets})
+	if len(b.ups) != 1 || len(w.sent) != 1 {
+		t.Fatalf("ups %v, sent %d\n%s", b.ups, len(w.sent), b.said())
+	}
+	out := kernel.SAID{Dst: netip.MustParseAddr("10.9.0.1"), Proto: kernel.ESP, SPI: spiOf(unhex(t, c.SAi.SPI))}
+	other := kernel.SAID{Dst: out.Dst, Proto: kernel.ESP, SPI: spiOf(unhex(t, c.SAr.SPI))}
+	sa, want := b.keys[out], c.SAi
+	if sa.SPI == 0 {
+		sa, want = b.keys[other], c.SAr
+	}
+	if hex.EncodeToString(sa.EncrKey) != want.Enc || hex.EncodeToString(sa.IntegKey) != want.Auth {
+		t.Errorf("outbound keys %x %x, kinkd has %+v", sa.EncrKey, sa.IntegKey, want)
+	}
+	reply, err := message.Decode(w.sent[0].Data)
+	if err != nil || reply.AckRequest || s.VerifyMIC(reply.Signed(), reply.Checksum) != nil {
+		t.Errorf("REPLY %v, %v", reply, err)
 	}
 }

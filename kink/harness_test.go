@@ -29,6 +29,9 @@ type world struct {
 	// nil delivers it.
 	filter func(Send) []Send
 	sent   []Send // everything that was ever sent
+	// late, when set, lets results of the kernel, of jobs and of the KDC come later,
+	// among the datagrams.
+	late *rand.Rand
 }
 
 // node is one host.
@@ -48,6 +51,7 @@ type node struct {
 	failures []InitiateFailed
 	hold     bool // tickets
 	held     []FetchTicket
+	inbox    []Input // late results
 }
 
 func newWorld(t *testing.T) *world {
@@ -68,6 +72,7 @@ func (w *world) add(name, addr string, s *Settings) *node {
 func (n *node) boot() {
 	seed := [32]byte{}
 	copy(seed[:], fmt.Sprint(n.name, n.addr, n.w.now.Unix()))
+	n.inbox = nil
 	n.kernel = fake.New(n.name + n.w.now.String())
 	n.keys = make(map[kernel.SAID]kernel.SA)
 	n.krb.seen = make(map[string]bool)
@@ -107,19 +112,19 @@ func (n *node) carryOut(f Effect) {
 		case kernel.DeleteSA:
 			delete(n.keys, op.ID)
 		}
-		n.handle(KernelResult{Result: n.kernel.Apply(n.w.now, f.Request)})
+		n.result(KernelResult{Result: n.kernel.Apply(n.w.now, f.Request)})
 	case Job:
 		v, err := f.Run()
-		n.handle(JobDone{Serial: f.Serial, Value: v, Err: err})
+		n.result(JobDone{Serial: f.Serial, Value: v, Err: err})
 	case FetchTicket:
 		if n.hold {
 			n.held = append(n.held, f)
 			return
 		}
 		t, err := n.krb.fetch(n.clock(), f)
-		n.handle(TicketReady{Serial: f.Serial, Ticket: t, Err: err})
+		n.result(TicketReady{Serial: f.Serial, Ticket: t, Err: err})
 	case Route:
-		n.handle(Routed{Serial: f.Serial, Local: n.addr})
+		n.result(Routed{Serial: f.Serial, Local: n.addr})
 	case ChildUp:
 		n.ups = append(n.ups, f)
 	case ChildDown:
@@ -129,6 +134,16 @@ func (n *node) carryOut(f Effect) {
 	case Trace:
 		n.traces = append(n.traces, f.Event)
 	}
+}
+
+// result hands a result to the engine, now or later.
+func (n *node) result(in Input) {
+	n.w.t.Helper()
+	if n.w.late != nil {
+		n.inbox = append(n.inbox, in)
+		return
+	}
+	n.handle(in)
 }
 
 // release answers held ticket requests.
@@ -144,12 +159,21 @@ func (n *node) release() {
 // settle delivers datagrams until the wire is silent.
 func (w *world) settle() {
 	w.t.Helper()
-	for steps := 0; len(w.wire) > 0; steps++ {
-		if steps > 10000 {
-			w.t.Fatal("the network does not fall silent")
+	for range 10000 {
+		waiting := slices.DeleteFunc(slices.Clone(w.nodes), func(n *node) bool { return len(n.inbox) == 0 })
+		switch {
+		case len(w.wire) > 0 && (len(waiting) == 0 || w.late.IntN(2) == 0):
+			w.step()
+		case len(waiting) > 0:
+			n := waiting[w.late.IntN(len(waiting))]
+			in := n.inbox[0]
+			n.inbox = n.inbox[1:]
+			n.handle(in)
+		default:
+			return
 		}
-		w.step()
 	}
+	w.t.Fatal("the network does not fall silent")
 }
 
 // step delivers the oldest datagram.

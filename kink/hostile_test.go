@@ -617,3 +617,45 @@ func TestSameSeedSameRun(t *testing.T) {
 		t.Errorf("two runs differ:\n%s\n%s", one, two)
 	}
 }
+
+// TestErrorWithAChecksumAlone is a KRB-ERROR of a responder that knows the key and
+// makes no AP-REP (RFC 4430 §4.2.3): it counts where it echoes our time.
+func TestErrorWithAChecksumAlone(t *testing.T) {
+	for _, echo := range []bool{true, false} {
+		w, a, b := pairOfHosts(t)
+		b.offset = time.Hour
+		b.boot()
+		w.filter = func(p Send) []Send {
+			m, err := message.Decode(p.Data)
+			if err != nil || m.Type != message.REPLY || w.nodes[0].e.peers[principal("b")].offset != 0 {
+				return []Send{p}
+			}
+			s := &testSession{key: a.krb.cache[principal("b")].key}
+			inner, err := open(m, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if krb, ok := inner[0].(message.KRBError); ok && !echo {
+				var said KRBErrorMessage
+				_ = json.Unmarshal(krb.Octets, &said)
+				said.CTime = said.CTime.Add(time.Second)
+				octets, _ := json.Marshal(said)
+				inner[0] = message.KRBError{Octets: octets}
+			}
+			m.Payloads = inner
+			if p.Data, err = message.Encode(m, s.MIC); err != nil {
+				t.Fatal(err)
+			}
+			return []Send{p}
+		}
+		w.create(a)
+		want := 0
+		if echo {
+			want = 1
+		} else {
+			a.wantReason(reasonStaleReply)
+			w.pass(time.Minute)
+		}
+		w.wantPairs(want)
+	}
+}

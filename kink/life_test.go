@@ -515,7 +515,14 @@ func TestWeather(t *testing.T) {
 			r.ThreeWay = seed%2 == 0
 			r.UserToUser = seed%5 == 0
 			r.DPDDelay = 30 * time.Second
+		}, func(_ *Remote, c *Child) {
+			if seed%7 == 0 {
+				c.KE = []transform.KE{transform.KE_CURVE25519}
+			}
 		})
+		if seed%3 == 0 {
+			w.late = rng
+		}
 		b.offset = time.Duration(rng.IntN(40)-20) * time.Minute
 		b.boot()
 		w.filter = func(p Send) []Send {
@@ -642,6 +649,27 @@ func TestManyHosts(t *testing.T) {
 		t.Errorf("%d pairs", n)
 	}
 	hub.handle(Shutdown{})
+	w.settle()
+	w.pass(11 * time.Second)
+	w.wantPairs(0)
+}
+
+func TestEventsOfTheKernel(t *testing.T) {
+	w, a, b := pairOfHosts(t, func(_ *Remote, c *Child) { c.Lifetime.Bytes = 1 << 30 })
+	w.create(a)
+	info := a.ups[0].Info
+	out := kernel.SAID{Dst: info.Remote, Proto: kernel.ESP, SPI: info.SPIOut}
+	if soft := a.keys[out].Soft.Bytes; soft < 1<<29 || soft >= 1<<30 || b.keys[out].Hard.Bytes != 1<<30 {
+		t.Errorf("soft limit of %d octets, hard limit %v", soft, b.keys[out].Hard)
+	}
+	a.handle(KernelEvent{Event: kernel.Expire{ID: out, Hard: true}})
+	b.handle(KernelEvent{Event: kernel.Expire{ID: out, Hard: true}})
+	w.wantPairs(0)
+	w.create(a)
+	w.wantPairs(1)
+	info = a.ups[1].Info
+	a.handle(KernelEvent{Event: kernel.Deleted{ID: kernel.SAID{Dst: info.Remote, Proto: kernel.ESP, SPI: info.SPIOut}}})
+	a.handle(KernelEvent{Event: kernel.Deleted{ID: kernel.SAID{Dst: info.Remote, Proto: kernel.ESP, SPI: 4711}}})
 	w.settle()
 	w.pass(11 * time.Second)
 	w.wantPairs(0)
