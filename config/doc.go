@@ -20,6 +20,11 @@
 // inherited from default too; a relative include is looked for beside the file
 // that includes it; keywords are words like any other where a name may stand.
 //
+// Beyond reading it shows a configuration with its origins (Show), lays a file
+// out anew (Format), explains each word (Explain, Reference) and compares two
+// configurations (Diff). What the original does not have is marked in
+// model_extensions.go.
+//
 // Known limits: IKEv1 and KINK blocks are read and reported as not built; host
 // names where an address may stand are read and reported as not usable yet; a
 // list inside one quoted value is not split.

@@ -54,6 +54,13 @@ func FuzzLoad(f *testing.F) {
 		if !fs.HasErrors() {
 			checkWhole(t, c)
 		}
+		files := Files{"a.conf": a, "b.conf": b}
+		for _, effective := range []bool{false, true} {
+			Show("a.conf", Options{FS: files, LookupEnv: noEnv}, effective)
+		}
+		if !Diff(c, c).Empty() {
+			t.Error("a configuration differs from itself")
+		}
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,8 +30,26 @@ func TestBroken(t *testing.T) {
 				t.Error("nothing was found")
 			}
 			golden(t, strings.TrimSuffix(name, ".conf")+".want", report(fs))
+			checkJSON(t, name, fs)
 		})
 	}
+}
+
+// asJSON are the files whose findings have golden files in JSON, too: of each
+// severity, with and without a position, a hint and odd characters.
+var asJSON = []string{"values", "include", "control-characters", "lifetimes", "same-id", "static-key"}
+
+func checkJSON(t *testing.T, name string, fs Findings) {
+	t.Helper()
+	base := strings.TrimSuffix(filepath.Base(name), ".conf")
+	if !slices.Contains(asJSON, base) {
+		return
+	}
+	var b bytes.Buffer
+	if err := fs.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, strings.TrimSuffix(name, ".conf")+".json", b.String())
 }
 
 func golden(t *testing.T, name, got string) {

@@ -167,6 +167,7 @@ const (
 	AuthRSARev
 	AuthGSSAPI
 	AuthECDSA
+	AuthEdDSA // Ed25519 and Ed448 (RFC 8420)
 	AuthEAP
 )
 

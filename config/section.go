@@ -11,7 +11,7 @@ type section struct {
 	kind    place
 	name    string
 	pos     Pos
-	entries []*entry // few enough to look through
+	entries []*entry        // few enough to look through
 	failed  map[string]bool // given, and not understood
 }
 

@@ -41,7 +41,7 @@ var (
 	authWords = []word{
 		{"psk", uint8(AuthPSK)}, {"dss", uint8(AuthDSS)}, {"rsasig", uint8(AuthRSASig)},
 		{"rsaenc", uint8(AuthRSAEnc)}, {"rsarev", uint8(AuthRSARev)}, {"gssapi_krb", uint8(AuthGSSAPI)},
-		{"ecdsa", uint8(AuthECDSA)}, {"eap", uint8(AuthEAP)},
+		{"ecdsa", uint8(AuthECDSA)}, {"eddsa", uint8(AuthEdDSA)}, {"eap", uint8(AuthEAP)},
 	}
 	eventWords = []word{
 		{"phase1_up", uint8(EventPhase1Up)}, {"ike_sa_up", uint8(EventPhase1Up)},
