@@ -29,7 +29,7 @@ func FuzzAPReq(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(octets)
-		f.Add(octets[:len(octets)-1])
+		addBroken(f, octets)
 		r, err := decodeAPReq(octets)
 		if err != nil {
 			f.Fatal(err)
@@ -80,6 +80,16 @@ func withTicketCipher(f *testing.F, r apReq, cipher []byte) []byte {
 		f.Fatal(err)
 	}
 	return out
+}
+
+// addBroken adds a seed for each octet that is wrong, and one for each length.
+func addBroken(f *testing.F, whole []byte) {
+	for i := range min(len(whole), 160) {
+		broken := bytes.Clone(whole)
+		broken[i] ^= 0x1F
+		f.Add(broken)
+		f.Add(whole[:i])
+	}
 }
 
 // FuzzAPRep feeds octets to a session of every type.
@@ -153,7 +163,7 @@ func FuzzKRBError(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(full)
-	f.Add(full[:len(full)-3])
+	addBroken(f, full)
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		m, err := decodeKRBError(octets)
 		if err != nil {
@@ -189,6 +199,9 @@ func FuzzTicket(f *testing.F) {
 	f.Add(encodedKDCPart(f))
 	f.Add(encodedKDCReply(f, g))
 	f.Add(encodedPreauth(f))
+	for _, whole := range [][]byte{plain, auth, part, encodedKDCPart(f), encodedKDCReply(f, g), encodedPreauth(f)} {
+		addBroken(f, whole)
+	}
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		if p, err := decodeTicketPart(octets); err == nil && (p.key == nil || p.client.check() != nil) {
 			t.Errorf("%+v", p)

@@ -231,6 +231,8 @@ func TestMIT(t *testing.T) {
 	})
 	t.Run("clock", func(t *testing.T) { testMITClock(t, m) })
 	t.Run("expired", func(t *testing.T) { testMITExpired(t, m) })
+	t.Run("library", func(t *testing.T) { testMITLibrary(t, m) })
+	t.Run("check", func(t *testing.T) { testMITCheck(t, m) })
 	t.Run("errors", func(t *testing.T) { testMITErrors(t, m) })
 	t.Run("credential cache", func(t *testing.T) {
 		m.run(t, "kinit", "-k", "-t", m.path("a.keytab"), mitA)
@@ -386,6 +388,41 @@ func testMITExpired(t *testing.T, m *mit) {
 	sum, _ := s.MIC([]byte("x"))
 	if c.VerifyMIC([]byte("x"), sum) != nil {
 		t.Error("the error cannot be authenticated")
+	}
+}
+
+// Check says what is wrong, and stops there.
+func testMITCheck(t *testing.T, m *mit) {
+	a := m.host(t, "a.keytab", mitA)
+	check := func(h *Host, name string) (last Finding, n int) {
+		for _, f := range h.Check(context.Background(), time.Now(), rand.Reader, name) {
+			last = f
+			n++
+			if !f.OK {
+				break
+			}
+		}
+		return last, n
+	}
+	if f, n := check(a, mitA); !f.OK || n != 4 {
+		t.Errorf("%d findings, the last %+v", n, f)
+	}
+	if f, _ := check(a, mitB); f.OK || !strings.Contains(f.Text, "not a principal of this host") {
+		t.Errorf("%+v", f)
+	}
+	if f, _ := check(m.host(t, "a.keytab", mitB), mitB); f.OK || !strings.Contains(f.Text, "no key of "+mitB) {
+		t.Errorf("%+v", f)
+	}
+	if f, _ := check(m.host(t, "none.keytab", mitB), mitB); f.OK || !strings.Contains(f.Text, "no such file") {
+		t.Errorf("%+v", f)
+	}
+	now := time.Now()
+	if _, err := a.Fetch(context.Background(), now, rand.Reader, kink.FetchTicket{Local: mitA, Peer: mitB}); err != nil {
+		t.Fatal(err)
+	}
+	info := a.Status(now)
+	if len(info) != 1 || !info[0].TGTEnd.After(now) || len(info[0].Tickets) != 1 || info[0].Tickets[0].Peer != mitB || len(info[0].KeyVersions) == 0 {
+		t.Errorf("%+v", info)
 	}
 }
 
