@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	mdns "github.com/miekg/dns"
 
@@ -58,6 +59,10 @@ func convert(msg []byte, q resolver.Question) (resolver.Answer, error) {
 	if a.Octets, err = m.Pack(); err != nil {
 		return resolver.Answer{}, fmt.Errorf("the answer is malformed: %w", err)
 	}
+	// Unpack lets records pass whose data ends early; Pack fills them up, wrongly.
+	if err := new(mdns.Msg).Unpack(a.Octets); err != nil {
+		return resolver.Answer{}, fmt.Errorf("the answer is malformed: %w", err)
+	}
 	return a, nil
 }
 
@@ -103,28 +108,22 @@ func follow(m *mdns.Msg, q resolver.Question) ([]string, error) {
 	return chain, nil
 }
 
-// scrub leaves in a message what answers the question: the records of the
-// chain, and in the authority section what proves that there are no others.
+// scrub leaves in a message what answers the question: the question itself, the
+// records of the chain, and in the authority section what proves that there are no others.
 func scrub(m *mdns.Msg, q resolver.Question, chain []string) {
 	m.Extra = nil
+	m.Question = []mdns.Question{{Name: q.Name, Qtype: q.Type, Qclass: mdns.ClassINET}}
+	above := func(owner string) bool {
+		return slices.ContainsFunc(chain, func(c string) bool { return mdns.IsSubDomain(owner, c) })
+	}
 	m.Answer = keep(m.Answer, func(h *mdns.RR_Header, owner string) bool {
 		switch h.Rrtype {
 		case mdns.TypeDNAME:
-			for _, c := range chain {
-				if mdns.IsSubDomain(owner, c) {
-					return true
-				}
-			}
-			return false
+			return above(owner)
 		case mdns.TypeRRSIG:
-			return q.DNSSECOK
+			return q.DNSSECOK && above(owner)
 		case mdns.TypeCNAME:
-			for _, c := range chain {
-				if c == owner {
-					return true
-				}
-			}
-			return false
+			return slices.Contains(chain, owner)
 		}
 		return h.Rrtype == q.Type && owner == chain[len(chain)-1]
 	})
@@ -139,13 +138,14 @@ func scrub(m *mdns.Msg, q resolver.Question, chain []string) {
 	})
 }
 
-// keep picks records of class IN.
+// keep picks records of class IN. Those without data are for dynamic updates
+// (RFC 2136 §2.4), and Pack would write them with data that they never had.
 func keep(records []mdns.RR, want func(h *mdns.RR_Header, owner string) bool) []mdns.RR {
 	var out []mdns.RR
 	for _, rr := range records {
 		h := rr.Header()
 		owner, err := resolver.Canonical(h.Name)
-		if err == nil && h.Class == mdns.ClassINET && want(h, owner) {
+		if err == nil && h.Class == mdns.ClassINET && h.Rdlength > 0 && want(h, owner) {
 			out = append(out, rr)
 		}
 	}
