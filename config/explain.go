@@ -125,8 +125,6 @@ func stateOf(d *directive) string {
 		return "has no effect: AH and IPComp are not built yet"
 	case d.where == inProvide:
 		return "has no effect: " + notYet
-	case d.where == inResolver:
-		return "has no effect: the resolver is not built yet"
 	}
 	return Effective
 }

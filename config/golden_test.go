@@ -65,7 +65,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s differs; got:\n%s\nwant:\n%s", name, got, want)
+		t.Errorf("%s differs (go test ./config -update writes it anew, to be read before it is committed); got:\n%s\nwant:\n%s", name, got, want)
 	}
 }
 
