@@ -68,6 +68,7 @@ type IKEStatus struct {
 	Established *time.Time    `json:"established,omitempty"`
 	Expires     *time.Time    `json:"expires,omitempty"`
 	LastHeard   *time.Time    `json:"last_heard,omitempty"`
+	Reauth      *time.Time    `json:"reauth,omitempty"` // when this end repeats the authentication
 	Children    []ChildStatus `json:"children"`
 }
 
@@ -259,7 +260,7 @@ func ikeStatus(i ikev2.IKEInfo, traffic map[kernel.SAID]*Traffic) IKEStatus {
 		SPIi: fmt.Sprintf("%016x", i.SPIi), SPIr: fmt.Sprintf("%016x", i.SPIr),
 		Local: i.LocalAddr.String(), Peer: i.RemoteAddr.String(), LocalID: i.LocalID, RemoteID: i.RemoteID,
 		Encr: i.Encr, PRF: i.PRF, Integ: i.Integ, KE: i.KE, NATLocal: i.NATLocal, NATRemote: i.NATRemote, Extensions: i.Extensions,
-		Established: timeOrNil(i.Established), Expires: timeOrNil(i.Expires), LastHeard: timeOrNil(i.LastHeard),
+		Established: timeOrNil(i.Established), Expires: timeOrNil(i.Expires), LastHeard: timeOrNil(i.LastHeard), Reauth: timeOrNil(i.Reauth),
 		Children: []ChildStatus{},
 	}
 	for _, c := range i.Children {

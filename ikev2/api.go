@@ -58,6 +58,7 @@ type Remote struct {
 
 	Retry        Retransmission
 	Lifetime     time.Duration // of the IKE SA; 0 is unlimited
+	AuthLifetime time.Duration // after which the authentication is repeated (RFC 4478); 0 is unlimited
 	SetupTimeout time.Duration // kmp_sa_nego_time_limit
 	Grace        time.Duration // kmp_sa_grace_period: delete an IKE SA without child after it; 0 never
 	DPDDelay     time.Duration // liveness check after this silence; 0 never
@@ -304,6 +305,7 @@ type IKEInfo struct {
 	Expires     time.Time
 	Children    []ChildInfo
 	LastHeard   time.Time
+	Reauth      time.Time // when this host repeats the authentication; zero: it does not
 }
 
 // ChildInfo describes one child SA pair.

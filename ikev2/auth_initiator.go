@@ -111,6 +111,8 @@ func (sa *ikeSA) authAnswer(r *row, m *received) {
 	sa.establish()
 	sa.state = r.next
 	sa.announce()
+	sa.limitAuth()
+	sa.noteAuthLifetime(m)
 	sa.firstChild(s, m)
 	s.wipe()
 	sa.armGrace()
@@ -133,6 +135,9 @@ func (sa *ikeSA) firstChild(s *setup, m *received) {
 	}
 	for _, w := range rest {
 		sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: w}})
+	}
+	if s.replaces != nil {
+		sa.x.queue = append(sa.x.queue, &retireTask{old: s.replaces})
 	}
 	switch refusal := m.refusal(); {
 	case n == nil && find[*message.SA](m) != nil:

@@ -70,11 +70,12 @@ func (sa *ikeSA) authenticate(r *row, m *received) []message.Payload {
 	sa.establish()
 	sa.state = r.next
 	sa.announce()
+	sa.limitAuth()
 	head := []message.Payload{idPayload(sa.localID, false), &message.Auth{Method: message.AuthSharedKey, Data: mac}}
 	if sa.ppk {
 		head = append(head, notify(message.PPK_IDENTITY, nil)) // RFC 8784 §3
 	}
-	return head
+	return append(head, remote.authLifetime()...)
 }
 
 // authWithoutAuth refuses an initiator that wants EAP (RFC 7296 §2.16).

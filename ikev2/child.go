@@ -40,6 +40,7 @@ type childSA struct {
 	suite         childSuite
 	keys          childKeys
 	soft, hard    kernel.Lifetime
+	softOver      bool // this engine's own timer has seen the soft limit
 	established   time.Time
 
 	// while it is replaced, to settle the case that both ends do it at once
@@ -173,6 +174,7 @@ func (c *childSA) install(done func(error)) {
 			if first == nil {
 				c.state = childUp
 				c.established = sa.e.now
+				c.sa.armChildren()
 			}
 			done(first)
 			c.sa.pump()
@@ -263,11 +265,20 @@ func (c *childSA) remove(why string) {
 	if !c.announced {
 		return
 	}
-	if !slices.ContainsFunc(sa.children, func(other *childSA) bool { return other.conf == c.conf && other.state == childUp }) {
+	if !sa.carriedOn(c) {
 		e.trace(trace.Info, reasonChildDown, fmt.Sprintf("child SA %s is down: %s", c.conf.Name, why), c.attrs()...)
 		e.do(ChildDown{Remote: sa.remoteName(), Child: c.conf.Name, Reason: why})
 	}
 	sa.armGrace()
+}
+
+// carriedOn says that another child does what this one did, in this IKE SA or in
+// another one with the same peer, such as the one that repeats its authentication.
+func (sa *ikeSA) carriedOn(c *childSA) bool {
+	does := func(other *childSA) bool { return other.conf == c.conf && other.state == childUp }
+	return slices.ContainsFunc(sa.children, does) || slices.ContainsFunc(sa.e.byRemote[sa.remoteName()], func(other *ikeSA) bool {
+		return sameIdentity(other.peerID, sa.peerID) && slices.ContainsFunc(other.children, does)
+	})
 }
 
 func (sa *ikeSA) remoteName() string {

@@ -263,7 +263,7 @@ func (t *childTask) elsewhere(sa *ikeSA, n *message.Notify) {
 	sa.e.trace(trace.Info, reasonNoAdditionalSAs, "the peer takes no more children here; making another IKE SA", sa.attrs()...)
 	t.drop("it is made in another IKE SA")
 	sa.taskDone()
-	sa.e.open(remote, []want{t.want}, 0)
+	sa.e.open(remote, []want{t.want}, 0, nil)
 }
 
 // postpone puts a task aside for a while.

@@ -17,7 +17,7 @@
 // payloads in the state at hand.
 //
 // RFCs: 7296; 5282 (AEADs in SK), 3948 (ESP in UDP, keepalives), 6989 (checks of
-// public values, in transform), 6023 (IKE_AUTH without a child), 7383 (fragments,
+// public values, in transform), 4478 (repeated authentication, reauth.go), 6023 (IKE_AUTH without a child), 7383 (fragments,
 // fragments.go), 8784 (post-quantum pre-shared keys, ppk.go), 8247 (the
 // algorithms, by configuration).
 //

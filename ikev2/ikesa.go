@@ -34,6 +34,10 @@ type ikeSA struct {
 	halfOpen        bool   // counted in Shared.HalfOpen
 	initial         initialKey
 	children        []*childSA
+	began           bool         // this host began, in the first exchange and not by rekeying
+	authExpires     time.Time    // of the authentication; zero: never
+	reauthAt        time.Time    // when it is repeated; zero: not by this host, or it is under way
+	heir            *ikeSA       // that repeats the authentication
 	replacement     *replacement // of the IKE SA itself, while one is made
 	created         time.Time
 	established     time.Time
@@ -68,6 +72,7 @@ type setup struct {
 	offered   []message.Proposal
 	cookie    []byte
 	cookies   int
+	replaces  *ikeSA       // whose authentication is repeated; nil: none
 	refusal   string       // an error notification in the clear: a hint, not the end
 	first     *negotiation // the child of IKE_AUTH
 	mixed     *subkeys     // with the PPK, until the answer tells whether it is used
@@ -82,7 +87,7 @@ type want struct {
 // newSA makes an IKE SA in state IDLE.
 func (e *Engine) newSA(local, peer netip.AddrPort, initiator bool) *ikeSA {
 	sa := &ikeSA{
-		e: e, serial: e.nextSerial(), initiator: initiator, local: local, peer: peer,
+		e: e, serial: e.nextSerial(), initiator: initiator, began: initiator, local: local, peer: peer,
 		created: e.now, heard: e.now, heapIndex: -1,
 	}
 	e.sas[sa.serial] = sa
@@ -167,6 +172,7 @@ func (sa *ikeSA) establish() {
 	if sa.natLocal {
 		sa.setTimer(timerKeepalive, keepaliveInterval)
 	}
+	sa.armAuth()
 	sa.armLiveness()
 	sa.armGrace()
 }

@@ -138,6 +138,7 @@ func (sa *ikeSA) informRequest(_ *row, m *received) {
 			sa.e.trace(trace.Debug, "", fmt.Sprintf("the peer says %s", p.Kind), sa.attrs()...)
 		}
 	}
+	sa.noteAuthLifetime(m)
 	var answer []message.Payload
 	if spis := sa.deleteNamed(m); len(spis) > 0 {
 		answer = []message.Payload{&message.Delete{Protocol: message.ProtocolESP, SPIs: spis}}

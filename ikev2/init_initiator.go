@@ -18,15 +18,19 @@ type setupTask struct{}
 func (setupTask) start(*ikeSA)                  {}
 func (setupTask) failed(*ikeSA, string, string) {}
 
-// open starts a new IKE SA to the peer with this index.
-func (e *Engine) open(r *Remote, wanted []want, index int) {
+// open starts a new IKE SA to the peer with this index, to repeat the
+// authentication of an old one if that is not nil.
+func (e *Engine) open(r *Remote, wanted []want, index int, replaces *ikeSA) {
 	peer := r.Peers[index]
 	if peer.Port() == 0 {
 		peer = netip.AddrPortFrom(peer.Addr(), ikePort)
 	}
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
 	sa := e.newSA(netip.AddrPort{}, peer, true)
-	sa.setup = &setup{remote: r, wanted: wanted, peerIndex: index}
+	sa.setup = &setup{remote: r, wanted: wanted, peerIndex: index, replaces: replaces}
+	if replaces != nil {
+		replaces.heir = sa
+	}
 	sa.bind(r)
 	sa.x.current = setupTask{}
 	if r.SetupTimeout > 0 {

@@ -43,7 +43,7 @@ func (e *Engine) initiate(in Initiate) {
 		e.trace(trace.InternalWarn, reasonNoRemote, text)
 		e.do(InitiateFailed{Remote: in.Remote, Child: in.Child, Reason: text})
 	default:
-		e.open(r, []want{w}, 0)
+		e.open(r, []want{w}, 0, nil)
 	}
 }
 
@@ -127,7 +127,10 @@ func (e *Engine) setupFailed(r *Remote, s *setup, reason, text string) {
 	silent := reason == reasonRetransmitLimit || reason == reasonNoRoute || reason == reasonPeerRefused && s.refusal != ""
 	if silent && !e.closing && e.current(r) && s.peerIndex+1 < len(r.Peers) {
 		e.trace(trace.Info, "", fmt.Sprintf("trying the next address of %s", r.place()), attr("peer", r.Peers[s.peerIndex+1].String()))
-		e.open(r, s.wanted, s.peerIndex+1)
+		e.open(r, s.wanted, s.peerIndex+1, s.replaces)
+		return
+	}
+	if s.replaces != nil && e.reauthFailed(s, text) {
 		return
 	}
 	for _, w := range s.wanted {

@@ -49,13 +49,15 @@ const (
 	reasonRandom   = "random"
 
 	// what went well
-	reasonEstablished    = "ike_established"
-	reasonIKERekeyed     = "ike_rekeyed"
-	reasonIKEDeleted     = "ike_deleted"
-	reasonChildUp        = "child_up"
-	reasonChildRekeyed   = "child_rekeyed"
-	reasonChildDown      = "child_down"
-	reasonPeerMoved      = "peer_moved"
-	reasonPathSize       = "path_size" // no answer to large packets: smaller fragments are tried
-	reasonInitialContact = "initial_contact"
+	reasonEstablished     = "ike_established"
+	reasonReauthenticated = "ike_reauthenticated"
+	reasonAuthLifetime    = "auth_lifetime" // the authentication is to be repeated, or could not be
+	reasonIKERekeyed      = "ike_rekeyed"
+	reasonIKEDeleted      = "ike_deleted"
+	reasonChildUp         = "child_up"
+	reasonChildRekeyed    = "child_rekeyed"
+	reasonChildDown       = "child_down"
+	reasonPeerMoved       = "peer_moved"
+	reasonPathSize        = "path_size" // no answer to large packets: smaller fragments are tried
+	reasonInitialContact  = "initial_contact"
 )

@@ -220,6 +220,7 @@ func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, n
 	next := sa.e.newSA(sa.local, sa.peer, initiator)
 	next.spii, next.spir, next.suite, next.keys = spii, spir, s, k
 	next.natLocal, next.natPeer = sa.natLocal, sa.natPeer
+	next.inheritAuth(sa)
 	next.ppk = sa.ppk // RFC 8784 §3: in SK_d already, and not mixed in again
 	next.frag.agreed, next.frag.size = sa.frag.agreed, sa.frag.size
 	next.localID, next.peerID = sa.localID, sa.peerID
@@ -243,16 +244,18 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 	var deletion *deleteTask
 	for _, t := range tasks {
 		switch t := t.(type) {
-		case *childTask, *deleteChildTask:
+		case *childTask, *deleteChildTask, *retireTask:
 			next.x.queue = append(next.x.queue, t)
 		case *deleteTask:
 			deletion = t
 		}
 	}
-	for _, k := range []timerKind{timerRekey, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry} {
+	sa.passHeir(next)
+	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry} {
 		sa.stopTimer(k)
 	}
 	next.armGrace()
+	next.armChildren()
 	if len(next.children) > 0 {
 		next.stopTimer(timerGrace)
 	}

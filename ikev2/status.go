@@ -51,7 +51,7 @@ func (sa *ikeSA) info() IKEInfo {
 		Serial: sa.serial, Remote: sa.remoteName(), State: sa.state.String(), Initiator: sa.initiator,
 		SPIi: sa.spii, SPIr: sa.spir, LocalAddr: sa.local, RemoteAddr: sa.peer,
 		NATLocal: sa.natLocal, NATRemote: sa.natPeer,
-		Established: sa.established, Expires: sa.expires, LastHeard: sa.heard,
+		Established: sa.established, Expires: sa.expires, LastHeard: sa.heard, Reauth: sa.reauthAt,
 	}
 	if len(sa.localID.Data) > 0 {
 		i.LocalID = sa.localID.String()

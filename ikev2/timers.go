@@ -17,6 +17,8 @@ const (
 	timerExpire                      // the IKE SA's hard lifetime
 	timerGrace                       // no child SA for Grace
 	timerRetry                       // postponed exchanges may be tried again
+	timerChildren                    // a child's lifetime is over, and the kernel does not say so
+	timerReauth                      // the authentication is to be repeated
 	timerFragments                   // the missing fragments of a message are waited for no longer
 	timerCount
 )
@@ -122,6 +124,10 @@ func (sa *ikeSA) fire(kind timerKind) {
 		sa.graceOver()
 	case timerRetry:
 		sa.retryPostponed()
+	case timerChildren:
+		sa.checkChildren()
+	case timerReauth:
+		sa.reauthenticate()
 	case timerFragments:
 		sa.forgetAllFragments()
 	}
