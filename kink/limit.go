@@ -47,6 +47,7 @@ const (
 type strangers struct {
 	sources  map[netip.Prefix]*bucket
 	others   bucket
+	swept    time.Time // when full buckets were last forgotten
 	familiar map[netip.Addr]*bucket
 }
 
@@ -77,7 +78,8 @@ func (s *strangers) of(now time.Time, a netip.Addr) *bucket {
 	if b, ok := s.sources[p]; ok {
 		return b
 	}
-	if len(s.sources) >= maxStrangers {
+	if len(s.sources) >= maxStrangers && now.Sub(s.swept) >= time.Second {
+		s.swept = now // not for each datagram: a sweep costs more than what it limits
 		for p, b := range s.sources {
 			if b.level(now) >= 2*strangerRate {
 				delete(s.sources, p)
