@@ -197,6 +197,9 @@ func TestLoads(t *testing.T) {
 		if findings.HasErrors() || len(c.Remotes) == 0 {
 			t.Errorf("%s: %d remotes, %v", s.name, len(c.Remotes), findings)
 		}
+		if fair, _ := config.Format("x.conf", []byte(r.Config)); string(fair) != r.Config {
+			t.Errorf("%s: the layout is not that of config fmt", s.name)
+		}
 		for _, f := range findings {
 			if f.Severity == config.Warning && f.Code != "weak-algorithm" {
 				t.Errorf("%s: %s", s.name, f)

@@ -199,7 +199,10 @@ func (s *section) write(b *strings.Builder, depth int) {
 	if s.name != "" {
 		head += " " + s.name
 	}
-	b.WriteString(indent + head + " {" + comment(s.from, s.note) + "\n")
+	b.WriteString(indent + head + " {\n")
+	if text := comment(s.from, s.note); text != "" {
+		b.WriteString(indent + "\t" + text[1:] + "\n")
+	}
 	for _, e := range s.entries {
 		if e.block != nil {
 			e.block.write(b, depth+1)
