@@ -229,11 +229,15 @@ func TestNetwork(t *testing.T) {
 		overloaded := fakeKDC(t, family[0], family[1], func([]byte) []byte { return busy }, never)
 		good := fakeKDC(t, family[0], family[1], func([]byte) []byte { return tooBig }, func([]byte) []byte { return framed })
 		huge := fakeKDC(t, family[0], family[1], func([]byte) []byte { return tooBig }, func([]byte) []byte { return []byte{0x7F, 0xFF, 0xFF, 0xFF} })
+		onlyTCP := fakeKDC(t, family[0], family[1], never, func([]byte) []byte { return framed })
 		n := &Network{Wait: 20 * time.Millisecond, Conf: &Krb5Conf{UDPLimit: 1465, KDCs: map[string][]string{
-			"GOOD": {silent, "127.0.0.1:9", overloaded, good}, "HUGE": {huge}, "SILENT": {silent},
+			"GOOD": {silent, "127.0.0.1:9", overloaded, good}, "HUGE": {huge}, "SILENT": {silent}, "TCP": {onlyTCP},
 		}}}
 		if got, err := n.Exchange(context.Background(), "GOOD", []byte("request")); err != nil || !bytes.Equal(got, answer) {
 			t.Errorf("IPv%s: %d octets, %v", family[0], len(got), err)
+		}
+		if got, err := n.Exchange(context.Background(), "TCP", []byte("request")); err != nil || !bytes.Equal(got, answer) {
+			t.Errorf("IPv%s without UDP: %d octets, %v", family[0], len(got), err)
 		}
 		if _, err := n.Exchange(context.Background(), "HUGE", []byte("request")); err == nil || !strings.Contains(err.Error(), "2147483647 octets") {
 			t.Errorf("IPv%s, a huge answer: %v", family[0], err)

@@ -275,11 +275,17 @@ func encodedPreauth(f *testing.F) []byte {
 
 // FuzzFiles has what is read from files: keytab, credential cache, krb5.conf, saved replays.
 func FuzzFiles(f *testing.F) {
+	addBroken(f, encodeKeytab(
+		keytabEntry{principal: hostB, kvno: 2, key: testKey(f, RC4_HMAC, 1)},
+		keytabEntry{principal: hostC, kvno: 2, low8: true, key: testKey(f, RC4_HMAC, 1)}))
 	f.Add(encodeKeytab(keytabEntry{principal: hostB, kvno: 2, key: testKey(f, RC4_HMAC, 1)}))
-	f.Add(encodeCCache(peerA, cachedCredential{
+	cache := encodeCCache(peerA, cachedCredential{
 		client: peerA, server: tgs("EXAMPLE.COM", "EXAMPLE.COM"), key: testKey(f, AES256_CTS_HMAC_SHA1_96, 1),
 		start: testNow, end: testNow.Add(time.Hour), ticket: []byte("ticket"),
-	}))
+	})
+	addBroken(f, cache)
+	f.Add(cache)
+	f.Add(append([]byte{5, 3}, cache[4:]...))
 	f.Add([]byte(sampleConf))
 	c := newReplayCache(time.Minute, 10, testNow)
 	_ = c.insert(testNow, testNow, 0, "a", keyOf("b", "a", testNow, nil))

@@ -231,6 +231,7 @@ func TestMIT(t *testing.T) {
 	})
 	t.Run("clock", func(t *testing.T) { testMITClock(t, m) })
 	t.Run("expired", func(t *testing.T) { testMITExpired(t, m) })
+	t.Run("refresh", func(t *testing.T) { testMITRefresh(t, m) })
 	t.Run("library", func(t *testing.T) { testMITLibrary(t, m) })
 	t.Run("check", func(t *testing.T) { testMITCheck(t, m) })
 	t.Run("errors", func(t *testing.T) { testMITErrors(t, m) })
@@ -388,6 +389,35 @@ func testMITExpired(t *testing.T, m *mit) {
 	sum, _ := s.MIC([]byte("x"))
 	if c.VerifyMIC([]byte("x"), sum) != nil {
 		t.Error("the error cannot be authenticated")
+	}
+}
+
+// A TGT is replaced before it ends; the one before stays for user-to-user tickets, and
+// a KDC that is down does no harm as long as the TGT lasts.
+func testMITRefresh(t *testing.T, m *mit) {
+	a := m.host(t, "a.keytab", mitShort)
+	now := time.Now()
+	next, err := a.Maintain(context.Background(), now, rand.Reader)
+	if err != nil || next.After(now.Add(16*time.Second)) {
+		t.Fatalf("next %v, %v", next.Sub(now), err)
+	}
+	first := a.account(mitShort).current()
+	later := now.Add(20 * time.Second)
+	kdc := a.conf.KDC
+	a.conf.KDC = &stubKDC{}
+	if got, err := a.login(context.Background(), later, rand.Reader, a.account(mitShort)); err != nil || got != first {
+		t.Errorf("with the KDC down: %v", err)
+	}
+	a.conf.KDC = kdc
+	if _, err := a.Maintain(context.Background(), later, rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	if tgts := a.account(mitShort).tgts(); len(tgts) != 2 || tgts[0] == first || tgts[1] != first {
+		t.Errorf("%d TGTs", len(tgts))
+	}
+	a.conf.KDC = &stubKDC{}
+	if _, err := a.login(context.Background(), now.Add(time.Hour), rand.Reader, a.account(mitShort)); err == nil {
+		t.Error("a TGT that ended long ago serves")
 	}
 }
 

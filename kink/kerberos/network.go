@@ -42,7 +42,7 @@ var _ KDC = (*Network)(nil)
 
 // Exchange asks the realm's KDCs one after another, in the order of krb5.conf or of DNS:
 // by UDP first, by TCP where the request is long or the answer says that it would be
-// (KRB_ERR_RESPONSE_TOO_BIG).
+// (KRB_ERR_RESPONSE_TOO_BIG) or where UDP brought nothing.
 func (n *Network) Exchange(ctx context.Context, realm string, request []byte) ([]byte, error) {
 	addrs, err := n.locate(ctx, realm)
 	if err != nil {
@@ -53,8 +53,11 @@ func (n *Network) Exchange(ctx context.Context, realm string, request []byte) ([
 		wait = defaultWait
 	}
 	var errs []error
-	for range rounds {
+	for round := range rounds {
 		for _, a := range addrs {
+			if round == rounds-1 && a.transport == "" {
+				a.transport = "tcp" // a firewall may drop UDP alone
+			}
 			if err := ctx.Err(); err != nil {
 				return nil, fmt.Errorf("the KDCs of %s: %w", realm, errors.Join(append(errs, err)...))
 			}
