@@ -130,7 +130,7 @@ func Convert(o Options) (*Result, error) { return convert(o, nil) }
 func convert(o Options, read func([]*node)) (*Result, error) {
 	c := &converter{
 		o: o, probes: map[string]verdict{}, seen: map[noteKey]bool{}, order: map[string]int{},
-		names: map[string]bool{}, keyNames: map[string]string{},
+		names: map[string]bool{}, numbers: map[string]int{}, keyNames: map[string]string{},
 	}
 	c.o.KeyDir = strings.TrimRight(cmp.Or(o.KeyDir, "/etc/racoon2/psk"), "/")
 	if _, err := quoted(c.o.KeyDir); err != nil {
@@ -168,6 +168,7 @@ type converter struct {
 	overridden []*node
 	probes     map[string]verdict
 	names      map[string]bool   // of sections, with their kind
+	numbers    map[string]int    // the last number behind each of them
 	keyNames   map[string]string // key files by identity of the secret
 	keys       []Key
 	read       int   // octets of input

@@ -118,8 +118,9 @@ func (c *converter) newSection(kind, name string, from ...config.Pos) *section {
 func (c *converter) freeName(kind, name string) string {
 	name = safeName(name)
 	free := name
-	for i := 2; c.names[kind+" "+free]; i++ {
-		free = fmt.Sprintf("%s_%d", name, i)
+	for c.names[kind+" "+free] {
+		c.numbers[kind+" "+name]++
+		free = fmt.Sprintf("%s_%d", name, 1+c.numbers[kind+" "+name])
 	}
 	c.names[kind+" "+free] = true
 	return free
