@@ -72,6 +72,8 @@ type Agent struct {
 	homes    homes
 	sockets  endpoints
 	control  *control
+	names    *resolving // nil while the resolver is off
+	watchers watchers
 	counters counters
 
 	plan atomic.Pointer[plan] // a reload replaces it
@@ -145,6 +147,9 @@ func (a *Agent) start() error {
 	if err := a.startPolicies(); err != nil {
 		return err
 	}
+	if err := a.startResolver(p); err != nil {
+		return err
+	}
 	for _, e := range a.sockets.all() {
 		a.startReader(e)
 	}
@@ -204,6 +209,7 @@ func (a *Agent) report(findings config.Findings) {
 func (a *Agent) startControl(i config.Interface) error {
 	sock := controlOf(i, a.o.RunDir)
 	c := newControl(a.main, commands{a}, nil)
+	c.watchers = &a.watchers
 	a.control = c
 	a.undo = append(a.undo, c.close)
 	for _, path := range sock.Unix {

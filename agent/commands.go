@@ -60,9 +60,6 @@ const (
 	stateFailed    = "failed"
 )
 
-// Stats are the resolver's counters; there is no resolver, so nothing to count.
-func (commands) Stats() [9]uint64 { return [9]uint64{} }
-
 // Status is the whole state as JSON.
 func (c commands) Status() (json.RawMessage, error) {
 	s, err := c.a.Status(c.a.ctx)

@@ -7,6 +7,7 @@ import (
 	"racoon2/config"
 	"racoon2/kernel"
 	"racoon2/policy"
+	"racoon2/resolver"
 )
 
 // policies compiles the selectors with their policies, in the file's order.
@@ -93,8 +94,8 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 }
 
 // addresses compiles one side of a selector; macros stay, because the policy
-// manager expands them whenever this host's addresses change. Host names, which
-// config refuses, have nothing to expand to.
+// manager expands them whenever this host's addresses change, and so do host
+// names.
 func (c *compiler) addresses(in []config.Address) []policy.Address {
 	var out []policy.Address
 	for _, a := range in {
@@ -103,6 +104,13 @@ func (c *compiler) addresses(in []config.Address) []policy.Address {
 			out = append(out, policy.Address{Prefix: a.Prefix})
 		case config.AddressMacro:
 			out = append(out, policy.Address{Macro: macro(a)})
+		case config.AddressFQDN:
+			name, err := resolver.Canonical(a.Name)
+			if err != nil {
+				c.find(config.Error, a.Pos, "host-name", "", "%v", err)
+				continue
+			}
+			out = append(out, policy.Address{Name: name})
 		}
 	}
 	return out

@@ -29,6 +29,7 @@ const (
 type control struct {
 	log      *slog.Logger
 	handler  spmif.Handler
+	watchers *watchers
 	password []byte
 	made     string // password file that this agent has made and removes
 	idle     time.Duration
@@ -105,24 +106,23 @@ func (c *control) session(conn net.Conn) error {
 	if err := write(conn, s.Greeting()); err != nil {
 		return err
 	}
+	w := watching{session: s, conn: conn, from: c.watchers}
+	defer w.end()
 	buf := make([]byte, controlBuffer)
 	for {
-		deadline, _ := s.Deadline() // the zero time is no deadline
+		deadline := w.deadline()
 		if err := conn.SetReadDeadline(deadline); err != nil {
 			return err
 		}
 		n, err := conn.Read(buf)
-		var out []byte
 		var end bool
 		switch {
 		case n > 0:
-			out, end = s.Input(time.Now(), buf[:n])
+			end, err = w.input(buf[:n])
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			out, end = s.Timeout(time.Now())
-		default:
-			return err
+			end, err = w.timeout()
 		}
-		if err := write(conn, out); err != nil || end {
+		if err != nil || end {
 			return err
 		}
 	}

@@ -19,7 +19,10 @@ import (
 )
 
 // toyHandler answers with what cannot be mistaken.
-type toyHandler struct{}
+type toyHandler struct {
+	spmif.Names
+	spmif.Changes
+}
 
 func (toyHandler) SelectorOf(spid uint32) (string, bool) { return "tokyo_out", spid == 7 }
 func (toyHandler) Policies() []spmif.PolicyEntry {

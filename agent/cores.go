@@ -13,6 +13,7 @@ import (
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
 	"racoon2/policy"
+	"racoon2/resolver"
 )
 
 // The areas of the log.
@@ -40,6 +41,10 @@ func (a *Agent) performPolicy(out *policy.Outbox) {
 			}
 			shard := a.shards[a.home(e.Remote)]
 			a.policy.hand(shard.urgent, shard.input(ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}))
+		case policy.PolicyStands:
+			if a.names != nil {
+				a.names.proxy.Input(resolver.PolicyStands{Name: e.Name, Generation: e.Generation})
+			}
 		case policy.Trace:
 			a.trace(areaPolicy, e.Event)
 		}
@@ -72,7 +77,7 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 		shard.answer(ikev2.Routed{Serial: e.Serial, Local: local, Err: err})
 	case ikev2.ChildUp:
 		a.homes.up(e.Remote, n)
-		up := policy.ChildUp{Engine: kernel.IKEv2, Child: e.Child}
+		up := childUp(e)
 		shard.hand(a.policy.urgent, a.policy.input(up))
 	case ikev2.ChildDown:
 		a.homes.down(e.Remote, n)

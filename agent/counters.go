@@ -39,5 +39,6 @@ func (a *Agent) trace(area string, e trace.Event) {
 	default:
 		a.counters.add(area + "." + e.Reason)
 	}
+	a.watchers.publish(area, e)
 	a.log.Trace(area, e)
 }

@@ -10,8 +10,9 @@ import (
 	"racoon2/policy"
 )
 
-// expand gives the prefixes that an address stands for on this host now;
-// none for a host name.
+// expand gives the prefixes that an address stands for on this host now. A host
+// name stands for everything: the child's SAs serve whatever addresses it comes
+// to have, and the SPD decides what goes over them.
 func (c *compiler) expand(a config.Address) []netip.Prefix {
 	switch a.Kind {
 	case config.AddressInet:
@@ -22,6 +23,8 @@ func (c *compiler) expand(a config.Address) []netip.Prefix {
 			c.find(config.Error, a.Pos, "macro", "", "%v", err)
 		}
 		return prefixes
+	case config.AddressFQDN:
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 	}
 	return nil
 }

@@ -61,6 +61,11 @@ func (a *Agent) reload(ctx context.Context) error {
 		}
 	}
 	a.plan.Store(p)
+	if a.names != nil {
+		a.names.configure(p)
+	} else if p.cfg.Resolver.On {
+		a.main.Warn("the resolver does not start while the agent runs; restart it for that")
+	}
 	if err := a.reconfigure(ctx, p.compiled); err != nil || len(leaving) == 0 {
 		return err
 	}

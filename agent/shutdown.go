@@ -23,6 +23,7 @@ func (a *Agent) Shutdown(ctx context.Context) {
 	a.main.Info("ending")
 	a.end()
 	a.control.close()
+	a.stopResolver()
 	a.stopEngines(ctx)
 	a.sweep(ctx)
 	a.stopPolicies()
@@ -41,6 +42,7 @@ func (a *Agent) Shutdown(ctx context.Context) {
 func (a *Agent) Abandon() {
 	a.end()
 	a.control.close()
+	a.stopResolver()
 	a.stopEngines(a.ctx)
 	a.stopMoving()
 	a.wipe()

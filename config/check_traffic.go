@@ -20,13 +20,17 @@ func (r *resolver) checkSelector(s *Selector, v view) {
 
 func (r *resolver) checkTraffic(s *Selector, name string, a Address) {
 	switch {
+	case a.Kind == AddressFQDN && r.config.Resolver.On:
+		if a.HasPrefix || a.Name == "" {
+			r.errorf("bad-address", at(a.Pos, a.String()), "write the name alone", "a host name stands for single addresses")
+		}
 	case a.Kind == AddressFQDN:
 		hint := nearMacro(a.Name)
 		if hint == "" {
-			hint = "write the address"
+			hint = "write the address, or: resolver { resolver on; nameserver ADDRESS; dns_query ADDRESS; };"
 		}
 		r.errorf("host-name", at(a.Pos, a.Name), hint,
-			"%s of selector %s is a host name: names are not resolved yet", name, clip(s.Name))
+			"%s of selector %s is a host name, and the resolver is off", name, clip(s.Name))
 	case a.Kind == AddressInet && a.HasPrefix && a.Prefix.Addr() != a.Addr.WithZone(""):
 		r.advise("host-bits", at(a.Pos, a.Addr.String()), "write "+a.Prefix.String(),
 			"%s has bits behind its prefix length; the network is %s", a.Addr, a.Prefix)

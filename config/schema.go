@@ -81,7 +81,7 @@ var interfaceDirectives = []directive{
 	{name: "metrics", where: inInterface, value: address, once: true, idle: notYet},
 	{name: "log_format", where: inInterface, value: oneOf(logFormatWords), once: true, idle: "the option --log-format of racoon2 run decides", quiet: uint8(LogText)},
 
-	{name: "resolver", where: inResolver, value: boolean, idle: notYet},
+	{name: "resolver", where: inResolver, value: boolean},
 	{name: "nameserver", where: inResolver, value: addressList},
 	{name: "dns_query", where: inResolver, value: addressList},
 }

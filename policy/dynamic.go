@@ -358,3 +358,9 @@ func (m *Manager) moved(s *Settings) *Settings {
 	m.moves = kept
 	return out
 }
+
+// CanInitiate tells whether a selector has a child that Up would ask for.
+func (m *Manager) CanInitiate(name string) bool {
+	sel := m.selectors[name]
+	return sel != nil && sel.Action == kernel.Protect && sel.Child != ""
+}

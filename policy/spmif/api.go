@@ -4,11 +4,19 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"time"
 )
 
-// ErrNotFound is what a Handler's error wraps when the thing named does not
-// exist; the client sees status 551 instead of 550.
-var ErrNotFound = errors.New("does not exist")
+// What a Handler's errors wrap so that the client sees another status than 550.
+var (
+	// ErrNotFound says that the thing named does not exist: status 551.
+	ErrNotFound = errors.New("does not exist")
+	// ErrExists says that it exists already: status 551 for NS.
+	ErrExists = errors.New("exists already")
+	// ErrNoResolver says that names are not looked up here: the original's
+	// replies with its resolver off.
+	ErrNoResolver = errors.New("the resolver is off")
+)
 
 // Handler answers the commands of a session; agent implements it. Its methods
 // run inside Session.Input. Error texts go to the client on one line, so they
@@ -28,6 +36,62 @@ type Handler interface {
 	// children went (SA FLUSH). remote "" is all; a remote that the
 	// configuration does not have is ErrNotFound.
 	FlushSA(remote string) (ike, children int, err error)
+
+	Names
+	Changes
+}
+
+// Names are the commands about the resolver. Without one they are
+// ErrNoResolver.
+type Names interface {
+	// FQDNs lists the names that are watched (FQDN LIST).
+	FQDNs() ([]string, error)
+	// FQDNsOf lists the names of an address (FQDN QUERY).
+	FQDNsOf(netip.Addr) ([]string, error)
+	// AddFQDN and DeleteFQDN change what is watched beyond the configuration.
+	AddFQDN(name string) error
+	DeleteFQDN(name string) error
+	// Servers lists the upstream servers, the current one first (NS LIST).
+	Servers() ([]netip.Addr, error)
+	// AddServer, DeleteServer and ChangeServer change them.
+	AddServer(netip.Addr) error
+	DeleteServer(netip.Addr) error
+	ChangeServer(netip.Addr) error
+}
+
+// Changes are the commands that change policies and SAs.
+type Changes interface {
+	// AddPolicy adds a pair of policies (POLICY ADD) and returns the names of the
+	// selector and its reverse.
+	AddPolicy(PolicyRequest) (selector, reverse string, err error)
+	// DeletePolicy removes such policies (POLICY DELETE).
+	DeletePolicy(PolicyRequest) error
+	// Migrate moves the policies of a tunnel to other ends (MIGRATE).
+	Migrate(MigrateRequest) error
+	// ShowSA describes the IKE SAs with this remote, child, or SPI as JSON (SA SHOW).
+	ShowSA(name string) (json.RawMessage, error)
+	// DeleteSA deletes the IKE SA or child with an SPI of this host, telling the peer.
+	DeleteSA(spi uint64) error
+	// RekeySA has the child with this inbound SPI take new keys.
+	RekeySA(spi uint64) error
+	// Initiate asks for the child of a selector (SA INITIATE).
+	Initiate(selector string) error
+}
+
+// PolicyRequest is what POLICY ADD and DELETE carry.
+type PolicyRequest struct {
+	Selector     string
+	Lifetime     time.Duration // ADD alone; 0: no end
+	Tunnel       bool          // mode: tunnel or transport
+	Src, Dst     netip.Prefix  // zero with DELETE: any
+	SASrc, SADst netip.Addr    // zero: as configured
+}
+
+// MigrateRequest is what MIGRATE carries: ends of a tunnel in the selector's direction.
+type MigrateRequest struct {
+	Selector       string
+	OldSrc, OldDst netip.Addr
+	Src, Dst       netip.Addr
 }
 
 // PolicyEntry is one line of POLICY DUMP.

@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 )
 
 // dispatch finds the command and carries it out.
 //
 // The original takes any word that begins with a command's name for that
 // command ("LOGINX" is LOGIN). Its names keep that rule, and its order; the
-// names that it does not know, STATUS and SA, must be spelled out, and are
+// names that it does not know, STATUS, SA and WATCH, must be spelled out, and are
 // looked at first because STATUS begins with STAT.
 func (s *Session) dispatch(out []byte, args [][]byte) []byte {
 	if len(args) == 0 {
@@ -24,6 +23,8 @@ func (s *Session) dispatch(out []byte, args [][]byte) []byte {
 		return s.authorized(out, args, s.status)
 	case is(verb, "SA"):
 		return s.authorized(out, args, s.sa)
+	case is(verb, "WATCH"):
+		return s.authorized(out, args, s.watch)
 	case begins(verb, "LOGIN"):
 		return s.login(out, args)
 	case begins(verb, "NS"):
@@ -85,7 +86,7 @@ func leadingNumber(word []byte) uint32 {
 	return uint32(n)
 }
 
-// policy carries out POLICY DUMP, and refuses ADD and DELETE.
+// policy carries out POLICY DUMP, ADD and DELETE.
 func (s *Session) policy(out []byte, args [][]byte) []byte {
 	if len(args) == 0 {
 		return syntaxError(out)
@@ -94,11 +95,9 @@ func (s *Session) policy(out []byte, args [][]byte) []byte {
 	case begins(args[0], "DUMP"):
 		return s.policyDump(out)
 	case begins(args[0], "ADD") && (n == 6 || n == 8):
-		// slid lifetime mode src dst [sa_src sa_dst]
-		return appendReply(out, Failed, "Operation Failed, not available: policies come from the configuration")
+		return s.policyAdd(out, args[1:])
 	case begins(args[0], "DELETE") && (n == 2 || n == 5 || n == 7):
-		// slid, and in the last version mode src dst [sa_src sa_dst]
-		return appendReply(out, Failed, "Operation Failed, not available: policies come from the configuration")
+		return s.policyDelete(out, args[1:])
 	}
 	return syntaxError(out)
 }
@@ -128,42 +127,6 @@ func (s *Session) stat(out []byte, args [][]byte) []byte {
 	return appendReply(out, OK, lines...)
 }
 
-// fqdn answers the FQDN commands as a server without a resolver does.
-func (s *Session) fqdn(out []byte, args [][]byte) []byte {
-	switch {
-	case len(args) == 1 && begins(args[0], "LIST"):
-		return appendReply(out, OKEmpty, "No FQDN Registered")
-	case len(args) == 2 && begins(args[0], "QUERY"):
-		if _, err := netip.ParseAddr(string(args[1])); err != nil {
-			return appendReply(out, Failed, "Operation Failed")
-		}
-		return appendReply(out, NotCached, "Not Cached")
-	case len(args) == 2 && (begins(args[0], "ADD") || begins(args[0], "DELETE")):
-		return appendReply(out, Failed, "Operation Failed, not available: this agent has no resolver")
-	}
-	return syntaxError(out)
-}
-
-// ns answers the NS commands as the original does with its resolver off.
-func (s *Session) ns(out []byte, args [][]byte) []byte {
-	switch {
-	case len(args) == 1 && begins(args[0], "LIST"):
-		return appendReply(out, OKEmpty, "No Name Server(resolver off?)")
-	case len(args) == 2 && (begins(args[0], "ADD") || begins(args[0], "DELETE") || begins(args[0], "CHANGE")):
-		return appendReply(out, Failed, "Operation Failed(resolver off?)")
-	}
-	return syntaxError(out)
-}
-
-// migrate refuses MIGRATE. The original wants six arguments where its clients
-// send five, and so has never carried one out.
-func (s *Session) migrate(out []byte, args [][]byte) []byte {
-	if len(args) != 6 {
-		return syntaxError(out)
-	}
-	return appendReply(out, Failed, "Operation Failed, not available: migration is not built in")
-}
-
 // status carries out STATUS, an extension: the agent's state as JSON, which
 // the client puts together from the lines' texts.
 func (s *Session) status(out []byte, args [][]byte) []byte {
@@ -174,47 +137,16 @@ func (s *Session) status(out []byte, args [][]byte) []byte {
 	if err != nil {
 		return appendError(out, err)
 	}
+	return appendJSON(out, raw)
+}
+
+// appendJSON appends JSON, cut into the lines of a reply.
+func appendJSON(out []byte, raw json.RawMessage) []byte {
 	var text bytes.Buffer // compact JSON holds no control character, so no line's end
 	if err := json.Compact(&text, raw); err != nil {
 		return appendError(out, fmt.Errorf("status is not JSON: %w", err))
 	}
 	return appendReply(out, OK, chunks(text.String())...)
-}
-
-// sa carries out SA LIST and SA FLUSH [remote], extensions.
-func (s *Session) sa(out []byte, args [][]byte) []byte {
-	switch {
-	case len(args) == 1 && is(args[0], "LIST"):
-		return s.saList(out)
-	case len(args) == 1 && is(args[0], "FLUSH"):
-		return s.saFlush(out, "")
-	case len(args) == 2 && is(args[0], "FLUSH"):
-		return s.saFlush(out, string(args[1]))
-	}
-	return syntaxError(out)
-}
-
-func (s *Session) saList(out []byte) []byte {
-	entries, err := s.handler.SAs()
-	if err != nil {
-		return appendError(out, err)
-	}
-	if len(entries) == 0 {
-		return appendReply(out, OKEmpty, "NO SA Exists")
-	}
-	lines := make([]string, len(entries))
-	for i, e := range entries {
-		lines[i] = e.line()
-	}
-	return appendReply(out, OK, lines...)
-}
-
-func (s *Session) saFlush(out []byte, remote string) []byte {
-	ike, children, err := s.handler.FlushSA(remote)
-	if err != nil {
-		return appendError(out, err)
-	}
-	return appendReply(out, OK, fmt.Sprintf("SA Flushed ike %d child %d", ike, children))
 }
 
 // appendError appends a Handler's error.

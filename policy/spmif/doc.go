@@ -10,8 +10,8 @@
 //
 // There is no RFC; the protocol is that of WIDE racoon2's spmd (2004 to 2010),
 // with the login of its 2026 fork beside the original one. PROTOCOL.md in this
-// folder states both and the extensions STATUS and SA.
+// folder states both and the extensions STATUS, SA and WATCH.
 //
-// Known limits: names are looked up, policies are not added; FQDN, NS, POLICY
-// ADD, POLICY DELETE and MIGRATE are answered with the original's refusals.
+// Known limits: MIGRATE moves policies, not SAs; an event of WATCH that is
+// longer than a line loses its attributes.
 package spmif

@@ -55,6 +55,8 @@ type Session struct {
 	password  []byte // upper-case hexadecimal; wiped with the challenge
 	loggedIn  bool
 	closed    bool
+	watching  bool   // WATCH goes on
+	missed    uint64 // events that could not be sent
 
 	line     []byte // what has arrived of the current line, at most maxLine octets
 	overlong bool   // the current line is longer; its rest is skipped
@@ -137,6 +139,7 @@ func (s *Session) command(out []byte) []byte {
 		s.line, s.overlong = s.line[:0], false
 	}()
 
+	out = s.endWatch(out)
 	s.commands++
 	limit := s.opts.MaxCommands
 	if !s.loggedIn && (limit == 0 || s.opts.LoginCommands < limit) {
@@ -163,7 +166,7 @@ func (s *Session) Deadline() (time.Time, bool) {
 		return time.Time{}, false
 	case !s.loggedIn:
 		return s.started.Add(s.opts.LoginTime), true
-	case s.opts.IdleTime > 0:
+	case s.opts.IdleTime > 0 && !s.watching:
 		return s.heard.Add(s.opts.IdleTime), true
 	}
 	return time.Time{}, false

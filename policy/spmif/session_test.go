@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,12 @@ type toyAgent struct {
 	status   json.RawMessage
 	err      error
 	flushed  []string
+
+	fqdns          []string
+	servers        []netip.Addr
+	noResolver     error
+	policyRequest  PolicyRequest
+	migrateRequest MigrateRequest
 }
 
 func (a *toyAgent) SelectorOf(spid uint32) (string, bool) {
@@ -58,9 +65,95 @@ func newToyAgent() *toyAgent {
 			Local: netip.MustParseAddrPort("192.0.2.1:0"), Remote: netip.MustParseAddrPort("192.0.2.2:0"),
 			SPIs: [2]uint64{0xc0000001, 0xc0000002},
 		}},
-		status: json.RawMessage("{\n  \"version\": \"1.0\",\n  \"uptime\": 42\n}"),
+		fqdns:   []string{"www.example.com.", "*.corp.example.com."},
+		servers: []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")},
+		status:  json.RawMessage("{\n  \"version\": \"1.0\",\n  \"uptime\": 42\n}"),
 	}
 }
+
+func (a *toyAgent) FQDNs() ([]string, error) { return a.fqdns, a.noResolver }
+
+func (a *toyAgent) FQDNsOf(addr netip.Addr) ([]string, error) {
+	if addr == netip.MustParseAddr("10.9.0.3") {
+		return []string{"www.example.com.", "web.example.com."}, a.noResolver
+	}
+	return nil, a.noResolver
+}
+
+func (a *toyAgent) AddFQDN(name string) error {
+	if name == "www.example.com" {
+		return fmt.Errorf("%s %w", name, ErrExists)
+	}
+	return a.noResolver
+}
+
+func (a *toyAgent) DeleteFQDN(name string) error {
+	if name != "www.example.com" {
+		return fmt.Errorf("%s %w", name, ErrNotFound)
+	}
+	return a.noResolver
+}
+
+func (a *toyAgent) Servers() ([]netip.Addr, error) { return a.servers, a.noResolver }
+
+func (a *toyAgent) AddServer(addr netip.Addr) error {
+	if slices.Contains(a.servers, addr) {
+		return ErrExists
+	}
+	return a.noResolver
+}
+
+func (a *toyAgent) DeleteServer(addr netip.Addr) error {
+	if a.noResolver == nil && !slices.Contains(a.servers, addr) {
+		return ErrNotFound
+	}
+	return a.noResolver
+}
+
+func (a *toyAgent) ChangeServer(addr netip.Addr) error { return a.DeleteServer(addr) }
+
+// selector fails for the one that is called none.
+func selector(name string) error {
+	if name == "none" {
+		return fmt.Errorf("selector %s %w", name, ErrNotFound)
+	}
+	return nil
+}
+
+func (a *toyAgent) AddPolicy(r PolicyRequest) (string, string, error) {
+	a.policyRequest = r
+	if r.Selector == "s_in" {
+		return "s_in", "s_out", nil
+	}
+	return "s_out", "s_in", selector(r.Selector)
+}
+
+func (a *toyAgent) DeletePolicy(r PolicyRequest) error {
+	a.policyRequest = r
+	return selector(r.Selector)
+}
+
+func (a *toyAgent) Migrate(r MigrateRequest) error {
+	a.migrateRequest = r
+	return selector(r.Selector)
+}
+
+func (a *toyAgent) ShowSA(name string) (json.RawMessage, error) {
+	if name == "nobody" {
+		return nil, fmt.Errorf("SA %s %w", name, ErrNotFound)
+	}
+	return json.RawMessage(`[ {"remote": "peer"} ]`), nil
+}
+
+func (a *toyAgent) DeleteSA(spi uint64) error {
+	if spi == 1 {
+		return fmt.Errorf("SPI %x %w", spi, ErrNotFound)
+	}
+	return nil
+}
+
+func (a *toyAgent) RekeySA(spi uint64) error   { return a.DeleteSA(spi) }
+func (a *toyAgent) Initiate(name string) error { return selector(name) }
 
 // The login of the dialogue recorded with the original spmd.
 const (
@@ -119,7 +212,7 @@ func TestDialogues(t *testing.T) {
 }
 
 // replay plays a dialogue: "C: " is what the client sends, "S: " each line that
-// it gets; all else is text around it.
+// it gets, "E: " what happens meanwhile; all else is text around it.
 func replay(t *testing.T, text string) {
 	s := newTestSession(t, newToyAgent(), Options{})
 	got := string(s.Greeting())
@@ -134,6 +227,12 @@ func replay(t *testing.T, text string) {
 			var out []byte
 			out, closed = s.Input(epoch(), []byte(line[3:]+"\r\n"))
 			got = string(out)
+		case strings.HasPrefix(line, "E: "):
+			var e Event
+			if err := json.Unmarshal([]byte(line[3:]), &e); err != nil {
+				t.Fatalf("line %d: %v", n+1, err)
+			}
+			got += string(s.Event(e))
 		case strings.HasPrefix(line, "S: "):
 			want := line[3:] + "\r\n"
 			if !strings.HasPrefix(got, want) {
@@ -165,8 +264,19 @@ func TestCommands(t *testing.T) {
 		{"POLICY", "500 Syntax Error"},
 		{"POLICY SHOW", "500 Syntax Error"},
 		{"POLICY ADD s_in 3600 transport 10.9.0.1/0", "500 Syntax Error"},
-		{"POLICY ADD s_in 3600 transport 10.9.0.1/0 10.9.0.2/0", "550 Operation Failed, not available: policies come from the configuration"},
-		{"POLICY DELETE s_in", "550 Operation Failed, not available: policies come from the configuration"},
+		{"POLICY ADD s_in 3600 transport 10.9.0.1/0 10.9.0.2/0", "250 Policy Added s_in and s_out"},
+		{"POLICY ADD s_out 0 TUNNEL 10.1.0.0/16 10.2.0.0/16 192.0.2.1 192.0.2.2", "250 Policy Added s_out and s_in"},
+		{"POLICY ADD none 0 transport 10.9.0.1 10.9.0.2", "550 Operation Failed, selector none does not exist"},
+		{"POLICY ADD s_in x transport 10.9.0.1 10.9.0.2", "500 Syntax Error"},
+		{"POLICY ADD s_in 1 both 10.9.0.1 10.9.0.2", "500 Syntax Error"},
+		{"POLICY ADD s_in 1 tunnel 10.9.0.1/33 10.9.0.2", "500 Syntax Error"},
+		{"POLICY ADD s_in 1 tunnel 10.9.0.1 host", "500 Syntax Error"},
+		{"POLICY ADD s_in 1 tunnel 10.9.0.1 10.9.0.2 x 10.0.0.1", "500 Syntax Error"},
+		{"POLICY ADD s_in 1 tunnel 10.9.0.1 10.9.0.2 10.0.0.1 x", "500 Syntax Error"},
+		{"POLICY DELETE s_in", "250 Policy Deleted"},
+		{"POLICY DELETE s_in transport 10.9.0.1/0 10.9.0.2/0", "250 Policy Deleted"},
+		{"POLICY DELETE s_in sideways 10.9.0.1/0 10.9.0.2/0", "500 Syntax Error"},
+		{"POLICY DELETE none", "550 Operation Failed, selector none does not exist"},
 		{"POLICY DELETE", "500 Syntax Error"},
 		{"STAT", "250-DNS QUERY = 1\r\n250-DNS RESPONSE = 2\r\n250-DNS QUERY PROXY = 3\r\n250-DNS RESPONSE PROXY = 4\r\n" +
 			"250-DNS EXPIRED QUERY = 5\r\n250-DNS DUP QUERY = 6\r\n250-CACHE IP ADDRESS = 7\r\n250-CACHE FQDN = 8\r\n250 CACHE TOTAL FQDN = 9"},
@@ -182,20 +292,40 @@ func TestCommands(t *testing.T) {
 		{"SA FLUSH nobody", `551 Operation Failed, remote "nobody" does not exist`},
 		{"SA FLUSH a b", "500 Syntax Error"},
 		{"SA DROP", "500 Syntax Error"},
-		{"FQDN LIST", "251 No FQDN Registered"},
+		{"SA SHOW peer", `250 [{"remote":"peer"}]`},
+		{"SA SHOW nobody", `551 Operation Failed, SA nobody does not exist`},
+		{"SA DELETE c0000001", "250 SA Deleted"},
+		{"SA DELETE 1", "551 Operation Failed, SPI 1 does not exist"},
+		{"SA DELETE xyz", "500 Syntax Error"},
+		{"SA DELETE 0", "500 Syntax Error"},
+		{"SA REKEY c0000001", "250 SA Rekeyed"},
+		{"SA INITIATE s_out", "250 SA Initiated"},
+		{"SA INITIATE none", "551 Operation Failed, selector none does not exist"},
+		{"SA TURN s_out", "500 Syntax Error"},
+		{"WATCH now", "500 Syntax Error"},
+		{"FQDN LIST", "250-www.example.com.\r\n250 *.corp.example.com."},
+		{"FQDN QUERY 10.9.0.3", "250-www.example.com.\r\n250 web.example.com."},
 		{"FQDN QUERY 10.9.0.2", "501 Not Cached"},
 		{"FQDN QUERY fe80::1", "501 Not Cached"},
 		{"FQDN QUERY host.example", "550 Operation Failed"},
-		{"FQDN ADD host.example", "550 Operation Failed, not available: this agent has no resolver"},
-		{"FQDN DELETE host.example", "550 Operation Failed, not available: this agent has no resolver"},
+		{"FQDN ADD host.example", "250 FQDN Registered"},
+		{"FQDN ADD www.example.com", "550 Operation Failed, www.example.com exists already"},
+		{"FQDN DELETE www.example.com", "250 FQDN Deregistered"},
+		{"FQDN DELETE host.example", "550 Operation Failed, host.example does not exist"},
 		{"FQDN", "500 Syntax Error"},
-		{"NS LIST", "251 No Name Server(resolver off?)"},
-		{"NS ADD 192.0.2.53", "550 Operation Failed(resolver off?)"},
-		{"NS CHANGE 192.0.2.53", "550 Operation Failed(resolver off?)"},
-		{"NS DELETE 192.0.2.53", "550 Operation Failed(resolver off?)"},
+		{"NS LIST", "250-192.0.2.53\r\n250 2001:db8::53"},
+		{"NS ADD 192.0.2.54", "250 Name Server Added"},
+		{"NS ADD 192.0.2.53", "551 Name Server Exists"},
+		{"NS ADD host", "550 Operation Failed, not an address: host"},
+		{"NS CHANGE 192.0.2.53", "250 Name Server Changed"},
+		{"NS CHANGE 192.0.2.55", "551 Name Server Not Exists"},
+		{"NS DELETE 192.0.2.53", "250 Name Server Deleted"},
+		{"NS TURN 192.0.2.53", "500 Syntax Error"},
 		{"NS", "500 Syntax Error"},
-		{"MIGRATE s 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4", "500 Syntax Error"},
-		{"MIGRATE s 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 x", "550 Operation Failed, not available: migration is not built in"},
+		{"MIGRATE s_out 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4", "250 Migrated"},
+		{"MIGRATE none 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4", "550 Operation Failed, selector none does not exist"},
+		{"MIGRATE s_out 10.0.0.1 10.0.0.2 10.0.0.3 x", "500 Syntax Error"},
+		{"MIGRATE s 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 x", "500 Syntax Error"},
 		{"LOGIN " + response40, "550 FAILED(Internal Error)"}, // one attempt for each connection
 		{"", "502 Command not implemented"},
 		{"  ", "502 Command not implemented"},
