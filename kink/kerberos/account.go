@@ -13,6 +13,7 @@ type tgtState struct {
 	service    Principal
 	key        *Key
 	start, end time.Time
+	got        time.Time // by this host's clock
 }
 
 // stale says that it is time for a new one: a tenth of the life is left, or five

@@ -36,9 +36,13 @@ func (h *Host) Fetch(ctx context.Context, now time.Time, rand io.Reader, f kink.
 		return t, nil
 	}
 	t, err := h.serviceTicket(ctx, now, rand, a, peer, f.TGT)
-	if err == nil && t.end.Before(until) {
-		// A ticket ends no later than the TGT it was had by: try a new one.
-		if t, err = h.withNewTGT(ctx, now, rand, a, peer, f.TGT); err == nil && t.end.Before(until) {
+	// A ticket ends no later than the TGT it was had by, and a KDC may have changed its
+	// own key: try a new TGT.
+	if err == nil && t.end.Before(until) || refusesTGT(err) {
+		if fresh, again := h.withNewTGT(ctx, now, rand, a, peer, f.TGT); fresh != nil || again != nil {
+			t, err = fresh, again
+		}
+		if err == nil && t.end.Before(until) {
 			err = krbErrorf(kink.KRB_AP_ERR_TKT_EXPIRED, "the KDC of %s gives tickets for %s until %s, and %s is needed", peer.Realm, peer, stamp(t.end), stamp(until))
 		}
 	}
@@ -49,14 +53,36 @@ func (h *Host) Fetch(ctx context.Context, now time.Time, rand io.Reader, f kink.
 	return t, nil
 }
 
-// withNewTGT tries once more, after an AS exchange.
+// refusesTGT says that a KDC does not like the TGT, so that another may help.
+func refusesTGT(err error) bool {
+	var k *kink.KRBError
+	if !errors.As(err, &k) {
+		return false
+	}
+	switch k.Code {
+	case kink.KRB_AP_ERR_BAD_INTEGRITY, kink.KRB_AP_ERR_TKT_EXPIRED, kink.KRB_AP_ERR_TKT_NYV, kink.KRB_AP_ERR_SKEW,
+		kink.KRB_AP_ERR_MODIFIED, kink.KRB_AP_ERR_BADKEYVER, kink.KRB_AP_ERR_NOKEY, kdcErrTGTRevoked,
+		kink.KRB_ERR_GENERIC: // MIT's for a TGT under a key version that it forgot
+		return true
+	}
+	return false
+}
+
+// withNewTGT tries once more after an AS exchange; both results are nil when the TGT is
+// too young for that. A peer's TGT is nothing to trust, and may be why the KDC refuses.
 func (h *Host) withNewTGT(ctx context.Context, now time.Time, rand io.Reader, a *account, peer Principal, under []byte) (*ticket, error) {
 	old := a.current()
+	if old == nil || now.Sub(old.got).Abs() < youngTGT {
+		return nil, nil
+	}
 	if _, err := h.renew(ctx, now, rand, a, old); err != nil {
 		return nil, err
 	}
 	return h.serviceTicket(ctx, now, rand, a, peer, under)
 }
+
+// youngTGT is the age at which a TGT that does not serve is replaced.
+const youngTGT = time.Minute
 
 // login gives a TGT that lasts a while yet. When there is one that has not ended, the
 // KDC's silence does no harm.
@@ -91,6 +117,7 @@ func (h *Host) renew(ctx context.Context, now time.Time, rand io.Reader, a *acco
 	t, err := h.initial(ctx, now, rand, a)
 	a.setOutcome(now, err)
 	if err == nil {
+		t.got = now
 		a.setTGT(t)
 	}
 	return t, err

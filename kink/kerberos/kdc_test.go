@@ -246,6 +246,7 @@ func TestMIT(t *testing.T) {
 		}
 		handshake(t, k, m.host(t, "b.keytab", mitB), now)
 	})
+	t.Run("rotated KDC key", func(t *testing.T) { testMITRotatedKDC(t, m) })
 	t.Run("rotated keytab", func(t *testing.T) { testMITRotated(t, m) }) // last: it changes b's key
 }
 
@@ -481,6 +482,25 @@ func testMITErrors(t *testing.T, m *mit) {
 	u := m.host(t, "unknown.keytab", hostB.String())
 	if _, err = u.Maintain(context.Background(), now, rand.Reader); err == nil || !strings.Contains(err.Error(), "no KDC of EXAMPLE.COM is found") {
 		t.Errorf("an unknown realm: %v", err)
+	}
+}
+
+// The KDC changes its own key and forgets the old one: the TGT is replaced, but not one
+// that is a few seconds old.
+func testMITRotatedKDC(t *testing.T, m *mit) {
+	a := m.host(t, "a.keytab", mitA)
+	now := time.Now()
+	f := kink.FetchTicket{Local: mitA, Peer: mitB}
+	if _, err := a.Fetch(context.Background(), now, rand.Reader, f); err != nil {
+		t.Fatal(err)
+	}
+	m.kadmin(t, "ONE.TEST", "cpw -randkey krbtgt/ONE.TEST")
+	f.Evict = true
+	if _, err := a.Fetch(context.Background(), now, rand.Reader, f); err == nil {
+		t.Error("the KDC takes a TGT under a key that it forgot")
+	}
+	if _, err := a.Fetch(context.Background(), now.Add(2*youngTGT), rand.Reader, f); err != nil {
+		t.Errorf("a new TGT: %v", err)
 	}
 }
 

@@ -218,11 +218,15 @@ func checkReply(req kdcRequest, client Principal, r kdcReply, p kdcPart, now tim
 	return nil
 }
 
-// kdcError is an error of a KDC as kink wants it. The text is the KDC's.
+// kdcError is an error of a KDC as kink wants it. The text is the KDC's; the code is
+// named where kink does not know its name.
 func kdcError(realm string, m errorMessage, what string) *kink.KRBError {
-	text := ""
-	if m.text != "" {
-		text = ": " + m.text
+	e := krbErrorf(m.code, "the KDC of %s, asked for %s", realm, what)
+	if name := codeName(m.code); name != m.code.String() {
+		e.Reason = name + " from " + e.Reason
 	}
-	return krbErrorf(m.code, "%s from the KDC of %s for %s%s", codeName(m.code), realm, what, text)
+	if m.text != "" {
+		e.Reason += ": " + m.text
+	}
+	return e
 }

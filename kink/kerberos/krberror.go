@@ -18,6 +18,7 @@ const (
 	kdcErrCPrincipalUnknown kink.KRBCode = 6
 	kdcErrPolicy            kink.KRBCode = 12
 	kdcErrETypeNoSupp       kink.KRBCode = 14
+	kdcErrTGTRevoked        kink.KRBCode = 20
 	kdcErrSvcUnavailable    kink.KRBCode = 29
 	kdcErrPathNotAccepted   kink.KRBCode = 28
 	kdcErrPreauthFailed     kink.KRBCode = 24
@@ -35,6 +36,8 @@ func codeName(c kink.KRBCode) string {
 		return "KDC_ERR_POLICY"
 	case kdcErrETypeNoSupp:
 		return "KDC_ERR_ETYPE_NOSUPP"
+	case kdcErrTGTRevoked:
+		return "KDC_ERR_TGT_REVOKED"
 	case kdcErrSvcUnavailable:
 		return "KDC_ERR_SVC_UNAVAILABLE"
 	case kdcErrPathNotAccepted:
