@@ -25,6 +25,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		VerifyID:       k.VerifyID,
 		SendIDr:        k.SendPeersID,
 		NATTraversal:   k.NATTraversal != config.NATOff,
+		ForceNAT:       k.NATTraversal == config.NATForce,
 		CookieRequired: k.CookieRequired,
 		Fragmentation:  k.Fragmentation,
 		Childless:      k.Childless,
@@ -43,9 +44,6 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		out.Proposals = append(out.Proposals, ikev2.IKEProposal{
 			Encr: encryptions(p.Encr), PRF: p.PRF, Integ: p.Integ, KE: p.KE,
 		})
-	}
-	if k.NATTraversal == config.NATForce {
-		c.find(config.Warning, k.Pos, "nat-force", "", "nat_traversal force is not built yet: NATs are looked for as with on")
 	}
 	return out
 }

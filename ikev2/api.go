@@ -49,6 +49,7 @@ type Remote struct {
 	Proposals []IKEProposal // in order of preference
 
 	NATTraversal   bool
+	ForceNAT       bool // ESP goes in UDP as if this host were behind a NAT
 	CookieRequired bool
 	Fragmentation  bool // IKE messages may be fragmented (RFC 7383)
 	FragmentSize   int  // largest IP packet of a fragment, in octets; 0: 1500 with IPv4, 1280 with IPv6

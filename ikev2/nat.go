@@ -37,8 +37,14 @@ func (sa *ikeSA) natPayloads(r *Remote) []message.Payload {
 	if !sa.e.traversal(r) {
 		return nil
 	}
+	source := sa.local
+	if r.ForceNAT {
+		// RFC 7296 §2.23 lets a host that wants UDP send a hash that fits no
+		// address: the other end then sees a NAT.
+		source = netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	}
 	return []message.Payload{
-		notify(message.NAT_DETECTION_SOURCE_IP, natHash(sa.spii, sa.spir, sa.local)),
+		notify(message.NAT_DETECTION_SOURCE_IP, natHash(sa.spii, sa.spir, source)),
 		notify(message.NAT_DETECTION_DESTINATION_IP, natHash(sa.spii, sa.spir, sa.peer)),
 	}
 }
@@ -70,7 +76,7 @@ func (sa *ikeSA) detectNAT(m *received, r *Remote) {
 		return
 	}
 	sa.setup.peerHashes = true
-	sa.natPeer, sa.natLocal = !sourceFits, !destinationFits
+	sa.natPeer, sa.natLocal = !sourceFits, !destinationFits || r.ForceNAT
 }
 
 // float moves an initiator to the NAT traversal ports when there is a NAT

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"racoon2/kernel/kerneltest/netlab"
 )
 
 // bothWays brings the tunnel up from either side and wants lines in charon's log:
@@ -103,4 +105,21 @@ func TestInteropChildless(t *testing.T) {
 	p.bothWays(t, []string{"CREATE_CHILD_SA request 2"}, []string{"CREATE_CHILD_SA request 2"})
 	p.r.mustCtl("sa", "flush")
 	p.noSAs(t)
+}
+
+// nat_traversal force puts ESP into UDP where there is no NAT.
+func TestForcedUDP(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		p := newPair(t, family, "tunnel", false)
+		p.a.conf.IKE = "nat_traversal force;"
+		p.a.configure()
+		w := p.watch(t)
+		p.start()
+		ping(t, p.left, p.src, p.dst, 15*time.Second)
+		ping(t, p.right, p.dst, p.back, 5*time.Second)
+		w.wantESP(netlab.ESPInUDP, 4)
+		if n := len(w.sent(netlab.ESP)); n > 0 {
+			t.Errorf("%s: %d packets of ESP go without UDP", family, n)
+		}
+	}
 }
