@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 )
 
-// receiveBuffer rides out a burst.
-const receiveBuffer = 1 << 20
+const (
+	// receiveBuffer rides out a burst.
+	receiveBuffer = 1 << 20
+	// readers of one socket: the core is one, and a second reader takes questions
+	// while the first sends an answer. More only wait for each other.
+	readers = 2
+)
 
 // udpListener serves clients on one UDP address.
 type udpListener struct {
@@ -55,7 +59,7 @@ func (p *Proxy) listenUDP(a netip.AddrPort) (*udpListener, error) {
 		}
 	}
 	_ = conn.SetReadBuffer(receiveBuffer) // a smaller one serves, too
-	for range min(runtime.GOMAXPROCS(0), 4) {
+	for range readers {
 		l.work.Go(l.run)
 	}
 	return l, nil
