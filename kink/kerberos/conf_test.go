@@ -173,18 +173,27 @@ func TestLocate(t *testing.T) {
 	}
 }
 
+// bothPorts finds a port that is free for TCP and UDP.
+func bothPorts(t *testing.T, network, addr string) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp"+network, addr)
+		if err != nil {
+			t.Skipf("no loopback address %s: %v", addr, err)
+		}
+		if pc, err := net.ListenPacket("udp"+network, l.Addr().String()); err == nil {
+			return l, pc
+		}
+		l.Close()
+	}
+	t.Fatal("no port is free for TCP and UDP")
+	return nil, nil
+}
+
 // fakeKDC answers on UDP and TCP of one loopback port.
 func fakeKDC(t *testing.T, network, addr string, udp, tcp func([]byte) []byte) string {
 	t.Helper()
-	l, err := net.Listen("tcp"+network, addr)
-	if err != nil {
-		t.Skipf("no loopback address %s: %v", addr, err)
-	}
-	pc, err := net.ListenPacket("udp"+network, l.Addr().String())
-	if err != nil {
-		l.Close()
-		t.Skipf("the UDP port beside the TCP port is taken: %v", err)
-	}
+	l, pc := bothPorts(t, network, addr)
 	t.Cleanup(func() { l.Close(); pc.Close() })
 	go func() {
 		buf := make([]byte, 4096)

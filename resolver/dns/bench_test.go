@@ -15,23 +15,25 @@ import (
 	"racoon2/resolver"
 )
 
-// The environment of TestServeForBenchmark: where to listen and whom to ask.
+// The environment of a proxy that BenchmarkAgainst starts: where to listen and
+// whom to ask.
 const (
 	envListen   = "RESOLVER_BENCH_LISTEN"
 	envUpstream = "RESOLVER_BENCH_UPSTREAM"
 )
 
-// TestServeForBenchmark is the proxy as a process of its own, so that
-// BenchmarkAgainst measures three processes alike.
-func TestServeForBenchmark(t *testing.T) {
+// TestMain is the proxy as a process of its own where BenchmarkAgainst asks for
+// it, so that three processes are measured alike.
+func TestMain(m *testing.M) {
 	if os.Getenv(envListen) == "" {
-		t.Skip("only BenchmarkAgainst runs it")
+		os.Exit(m.Run())
 	}
 	p := New(Config{})
 	up := resolver.Upstream{Addr: netip.MustParseAddrPort(os.Getenv(envUpstream))}
 	p.Input(resolver.Reconfigure{Settings: &resolver.Settings{Upstreams: []resolver.Upstream{up}}})
 	if err := p.Listen([]netip.AddrPort{netip.MustParseAddrPort(os.Getenv(envListen))}); err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	select {} // until it is killed
 }
@@ -48,7 +50,7 @@ func BenchmarkAgainst(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	daemon(b, ours, self, "-test.run=^TestServeForBenchmark$", "-test.timeout=0")
+	daemon(b, ours, self)
 	startUnbound(b, unbound, z.addr)
 	startDnsmasq(b, dnsmasq, fmt.Sprintf("--server=%s#%d", z.addr.Addr(), z.addr.Port()), "--cache-size=10000")
 	for _, c := range []struct {
