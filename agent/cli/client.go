@@ -23,6 +23,11 @@ const clientTime = 30 * time.Second
 
 // ask connects to the agent and has f speak with it.
 func (a *app) ask(cmd *cobra.Command, f func(*spmif.Client) error) error {
+	return a.talk(cmd, clientTime, f)
+}
+
+// talk is ask with another bound, 0 for none, on what follows the log-in.
+func (a *app) talk(cmd *cobra.Command, limit time.Duration, f func(*spmif.Client) error) error {
 	network, address, passwordFile, err := a.agentAt(cmd)
 	if err != nil {
 		return asFailure(err)
@@ -46,10 +51,21 @@ func (a *app) ask(cmd *cobra.Command, f func(*spmif.Client) error) error {
 	if err := client.Login(password); err != nil {
 		return failed(err)
 	}
+	if limit != clientTime {
+		until := time.Time{}
+		if limit > 0 {
+			until = time.Now().Add(limit)
+		}
+		if err := conn.SetDeadline(until); err != nil {
+			return failed(err)
+		}
+	}
 	if err := f(client); err != nil {
 		return failed(err)
 	}
-	_ = client.Quit() // the answer is in hand
+	if limit == clientTime {
+		_ = client.Quit() // the answer is in hand
+	}
 	return nil
 }
 

@@ -9,20 +9,21 @@ import (
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Show the policies of the running agent",
+		Short: "Show or change the policies of the running agent",
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,
 	}
-	cmd.AddCommand(a.policyDumpCommand())
+	cmd.AddCommand(a.policyDumpCommand(), a.policyAddCommand(), a.policyDeleteCommand())
 	return cmd
 }
 
 func (a *app) policyDumpCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "dump",
+		Use:     "list",
+		Aliases: []string{"dump"},
 		Short:   "List the policies with their selectors and kernel numbers",
-		Example: "  racoon2 policy dump\n  racoon2 policy dump --json",
+		Example: "  racoon2 policy list\n  racoon2 policy list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, s, err := a.status(cmd)

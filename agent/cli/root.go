@@ -113,7 +113,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.socket, "socket", "", "control socket `PATH` of the agent (default: as the configuration says)")
 	f.StringVar(&a.runDir, "run-dir", agent.DefaultRunDir, "`DIRECTORY` of the control socket and its password")
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.configCommand(), a.statusCommand(), a.saCommand(),
-		a.policyCommand(), a.pskCommand(), a.versionCommand(), a.manCommand())
+		a.policyCommand(), a.fqdnCommand(), a.nsCommand(), a.upCommand(), a.downCommand(), a.watchCommand(),
+		a.pskCommand(), a.versionCommand(), a.manCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }

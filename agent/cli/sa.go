@@ -12,11 +12,11 @@ import (
 func (a *app) saCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sa",
-		Short: "List or delete security associations",
+		Short: "List, delete or rekey security associations",
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,
 	}
-	cmd.AddCommand(a.saListCommand(), a.saFlushCommand())
+	cmd.AddCommand(a.saListCommand(), a.saShowCommand(), a.saFlushCommand(), a.saDeleteCommand(), a.saRekeyCommand())
 	return cmd
 }
 
