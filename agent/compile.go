@@ -17,6 +17,8 @@ import (
 const (
 	cookieThreshold = 20
 	maxHalfOpen     = 4096
+	maxFromAddress  = 256  // of these from one address, or /64 of IPv6
+	maxFromNetwork  = 1024 // and from one /24, or /48
 )
 
 // defaultReplay is the anti-replay window in packets (RFC 4303 §3.4.3 asks for
@@ -54,7 +56,8 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 		o.ReadSecret = ReadSecret
 	}
 	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote)}
-	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen}
+	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen,
+		MaxHalfOpenAddress: maxFromAddress, MaxHalfOpenNetwork: maxFromNetwork}
 	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
 	if i := cfg.Interface; !i.Default && !i.ApplicationBypass {
 		c.find(config.Advice, i.Pos, "application-bypass", "", "application_bypass off has no effect: IKE always bypasses the policies")

@@ -27,6 +27,9 @@ type Settings struct {
 	// MaxHalfOpen bounds half-open IKE SAs as responder; requests above it are
 	// dropped. 0 is no bound.
 	MaxHalfOpen int
+	// MaxHalfOpenAddress and MaxHalfOpenNetwork bound them by address (IPv6: /64)
+	// and by network (/24, /48) in each shard; 0 is no bound.
+	MaxHalfOpenAddress, MaxHalfOpenNetwork int
 }
 
 // Remote is one peer, or the pattern of several.

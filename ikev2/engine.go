@@ -35,6 +35,7 @@ type Engine struct {
 	lingering lingering
 	counters  map[string]uint64
 
+	crowd        crowd
 	reassembling int // octets of incomplete messages
 
 	cookies     cookieJar
@@ -56,7 +57,7 @@ func New(cfg Config) *Engine {
 		sas: make(map[uint64]*ikeSA), bySPI: make(map[uint64]*ikeSA), byRemote: make(map[string][]*ikeSA),
 		initial: make(map[initialKey]*ikeSA), bySAID: make(map[kernel.SAID]*childSA),
 		jobs: make(map[uint64]func(any, error)), kernelOps: make(map[uint64]func(kernel.Result)),
-		lingering: lingering{bySPI: make(map[uint64]*lastWord)}, counters: make(map[string]uint64),
+		lingering: lingering{bySPI: make(map[uint64]*lastWord)}, counters: make(map[string]uint64), crowd: make(crowd),
 		unknownSPIs: bucket{rate: 5}, refusals: bucket{rate: 100}, hints: bucket{rate: 1},
 	}
 }

@@ -279,7 +279,7 @@ func (n *node) wantNothing() {
 	if !e.Idle() || len(e.Status()) != 0 {
 		n.w.t.Errorf("%s is not idle: %+v\n%s", n.name, e.Status(), n.log())
 	}
-	if len(e.bySPI)+len(e.byRemote)+len(e.initial)+len(e.bySAID)+len(e.jobs)+len(e.kernelOps)+len(e.timers) != 0 {
+	if len(e.crowd)+len(e.bySPI)+len(e.byRemote)+len(e.initial)+len(e.bySAID)+len(e.jobs)+len(e.kernelOps)+len(e.timers) != 0 {
 		n.w.t.Errorf("%s leaks: %d SPIs, %d remotes, %d initial, %d SAIDs, %d jobs, %d requests, %d timers", n.name,
 			len(e.bySPI), len(e.byRemote), len(e.initial), len(e.bySAID), len(e.jobs), len(e.kernelOps), len(e.timers))
 	}

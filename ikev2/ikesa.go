@@ -197,6 +197,7 @@ func (e *Engine) jitter(hard time.Duration, initiator bool) time.Duration {
 func (sa *ikeSA) notHalfOpen() {
 	if sa.halfOpen {
 		sa.halfOpen = false
+		sa.e.crowd.leave(sa.initial.peer.Addr())
 		sa.e.cfg.Shared.HalfOpen.Add(-1)
 	}
 }

@@ -104,6 +104,10 @@ func (e *Engine) admit(m *received) (*Remote, *chosen) {
 		e.drop(in, reasonHalfOpenLimit, fmt.Sprintf("%d half-open IKE SAs are as many as allowed", halfOpen))
 		return nil, nil
 	}
+	if p := e.crowd.full(in.Remote.Addr(), e.settings.MaxHalfOpenAddress, e.settings.MaxHalfOpenNetwork); p.IsValid() {
+		e.drop(in, reasonHalfOpenLimit, fmt.Sprintf("%s has as many half-open IKE SAs as allowed", p))
+		return nil, nil
+	}
 	return e.chooseIKE(m, candidates)
 }
 
@@ -157,6 +161,7 @@ func (e *Engine) respondInit(r *row, m *received, key initialKey, remote *Remote
 	sa.initial = key
 	e.initial[key] = sa
 	sa.halfOpen = true
+	e.crowd.enter(key.peer.Addr())
 	e.cfg.Shared.HalfOpen.Add(1)
 	limit := halfOpenTime
 	if remote.SetupTimeout > 0 {

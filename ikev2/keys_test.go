@@ -102,12 +102,12 @@ func TestKeyDerivation(t *testing.T) {
 	}
 }
 
-// Algorithms that are not built, or key lengths that do not exist, are an error.
+// Algorithms that do not exist, or key lengths that do not exist, are an error.
 func TestUnusableSuites(t *testing.T) {
 	good := suite{Encryption{transform.ENCR_AES_GCM_16, 128}, transform.PRF_HMAC_SHA2_256, 0, transform.KE_CURVE25519}
 	for name, change := range map[string]func(*suite){
-		"PRF":    func(s *suite) { s.prf = transform.PRF_HMAC_MD5 },
-		"cipher": func(s *suite) { s.encr.ID = transform.ENCR_DES },
+		"PRF":    func(s *suite) { s.prf = transform.PRF(65000) },
+		"cipher": func(s *suite) { s.encr.ID = transform.ENCR(65000) },
 		"bits":   func(s *suite) { s.encr.KeyBits = 17 },
 		"INTEG":  func(s *suite) { s.encr.ID, s.integ = transform.ENCR_AES_CBC, transform.AUTH_NONE },
 	} {
