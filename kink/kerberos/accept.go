@@ -176,6 +176,10 @@ func (a *acceptance) times() error {
 	if d := a.now.Sub(a.auth.time); d.Abs() > skew {
 		return krbErrorf(kink.KRB_AP_ERR_SKEW, "the clock of %s differs by %s; %s are allowed", a.part.client, -d.Round(time.Second), skew)
 	}
+	// Here too, where the error can still be told to the peer with the session.
+	if err := a.h.replays.early(a.auth.time, a.offset); err != nil {
+		return err
+	}
 	if a.part.flags&flagInvalid != 0 {
 		return krbErrorf(kink.KRB_AP_ERR_TKT_NYV, "the ticket of %s is postdated and was not validated", a.part.client)
 	}

@@ -63,9 +63,6 @@ func TestMutualAuthentication(t *testing.T) {
 		if code := codeOf(t, other.VerifyAPRep(rep)); code != kink.KRB_AP_ERR_MUT_FAIL {
 			t.Errorf("%v: another authenticator's AP-REP gives %v", e, code)
 		}
-		if s, err := VerifyAny([]kink.ClientSession{other, client}, rep); err != nil || s != client {
-			t.Errorf("%v: the AP-REP's authenticator is not found: %v", e, err)
-		}
 		for n := range rep {
 			if client.VerifyAPRep(rep[:n]) == nil {
 				t.Errorf("%v: an AP-REP of %d octets is taken", e, n)

@@ -85,13 +85,23 @@ func findTool(name string) (string, error) {
 	return exec.LookPath("/usr/sbin/" + name)
 }
 
+// freePort is a port of loopback that neither UDP nor TCP uses.
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pc, err := net.ListenPacket("udp4", l.Addr().String())
+		l.Close()
+		if err == nil {
+			pc.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free for UDP and TCP")
+	return 0
 }
 
 func (m *mit) path(name string) string { return filepath.Join(m.dir, name) }

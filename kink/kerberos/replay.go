@@ -56,11 +56,11 @@ func slotOf(t time.Time) int64 { return t.Unix() / int64(replaySlot/time.Second)
 // insert enters an authenticator made at the time at, at once or never. Both times
 // are of a clock that is ahead of this host's by offset.
 func (c *replayCache) insert(now, at time.Time, offset time.Duration, client string, key replayKey) error {
+	if err := c.early(at, offset); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if start := c.start.Add(offset); at.Before(start) {
-		return errBeforeStart(at, start)
-	}
 	if at.Before(now.Add(-2 * c.skew)) {
 		return krbErrorf(kink.KRB_AP_ERR_SKEW, "the authenticator's time passed before it was used")
 	}
@@ -81,11 +81,18 @@ func (c *replayCache) insert(now, at time.Time, offset time.Duration, client str
 	return nil
 }
 
-// errBeforeStart is a skew error, and not a replay: a client whose clock is behind
-// learns the time from the answer and comes again.
-func errBeforeStart(at, start time.Time) error {
+// early refuses an authenticator from before the start: it may have been used then.
+// That is a skew error and not a replay: a client whose clock is behind learns the time
+// from the answer and comes again.
+func (c *replayCache) early(at time.Time, offset time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	start := c.start.Add(offset)
+	if !at.Before(start) {
+		return nil
+	}
 	return krbErrorf(kink.KRB_AP_ERR_SKEW, "the authenticator of %s is older than this host's replay cache, which begins at %s",
-		at.UTC().Format(time.TimeOnly), start.UTC().Format(time.TimeOnly))
+		stamp(at), stamp(start))
 }
 
 func (c *replayCache) sweep(now time.Time) {

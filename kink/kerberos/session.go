@@ -2,7 +2,6 @@ package kerberos
 
 import (
 	"crypto/subtle"
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -171,18 +170,6 @@ func (t *ticket) moment(at time.Time) time.Time {
 // isUnder says that a user-to-user ticket is under the TGT.
 func (t *ticket) isUnder(tgt []byte) bool {
 	return t.userToUser && subtle.ConstantTimeCompare(t.under, tgt) == 1
-}
-
-// VerifyAny finds the session, of those outstanding, whose authenticator an AP-REP
-// answers (RFC 4430 §9: any retransmission's will do). All are of one ticket.
-func VerifyAny(outstanding []kink.ClientSession, octets []byte) (kink.ClientSession, error) {
-	err := errors.New("no authenticator is outstanding")
-	for _, s := range outstanding {
-		if err = s.VerifyAPRep(octets); err == nil {
-			return s, nil
-		}
-	}
-	return nil, err
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
