@@ -21,7 +21,14 @@
 // of a core's; a panic anywhere else ends the process as a crash does, with the
 // same result for traffic.
 //
-// Known limits: the run directory, the control socket and the kernel backend do
+// With the resolver on, the DNS proxy runs beside the policy manager: what names
+// stand for goes to the manager, which says when the SPD stands, and only then
+// does the proxy let go of its answer. The child of a selector with a host name
+// is negotiated for any address on that side, and the SPD, which has one policy
+// for each address, decides what goes over it, so that a name that moves needs
+// no negotiation.
+//
+// Known limits: the resolver starts with the agent alone. The run directory, the control socket and the kernel backend do
 // not change on a reload. Where the system does not tell of changed addresses
 // they are looked for every ten seconds. Keys of a configuration that a reload
 // replaced are left to the garbage collector, since IKE SAs may still use them.

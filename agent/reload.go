@@ -61,13 +61,18 @@ func (a *Agent) reload(ctx context.Context) error {
 		}
 	}
 	a.plan.Store(p)
+	if err := a.reconfigure(ctx, p.compiled); err != nil {
+		return err
+	}
+	// Names come behind the selectors that hold them, so that no answer passes
+	// before the policy manager knows what it has to wait for.
 	if a.names != nil {
 		a.names.configure(p)
 	} else if p.cfg.Resolver.On {
 		a.main.Warn("the resolver does not start while the agent runs; restart it for that")
 	}
-	if err := a.reconfigure(ctx, p.compiled); err != nil || len(leaving) == 0 {
-		return err
+	if len(leaving) == 0 {
+		return nil
 	}
 	time.AfterFunc(leaveTime, a.closeLeaving)
 	return a.leave(ctx, leaving)
