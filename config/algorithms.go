@@ -31,6 +31,7 @@ const (
 	obsolete  = "it is obsolete"
 	notBuilt  = "it is not built yet"
 	weakSHA1  = "RFC 8247 and RFC 8221 keep SHA-1 for old peers alone; use hmac_sha2_256"
+	weak3DES  = "RFC 8247 and RFC 8221 advise against it, and the time it takes depends on the key and the data"
 	smallMODP = "the group is too small (RFC 8247 §2.4)"
 )
 
@@ -52,14 +53,14 @@ var encryptions = map[string]encryptionName{
 
 	"aes_gcm8":     {t.ENCR_AES_GCM_8, aesBits, true, false, notBuilt},
 	"aes_gcm12":    {t.ENCR_AES_GCM_12, aesBits, true, true, ""},
-	"aes_ccm":      {t.ENCR_AES_CCM_12, aesBits, true, false, notBuilt},
-	"aes_ccm8":     {t.ENCR_AES_CCM_8, aesBits, true, false, notBuilt},
-	"aes_ccm12":    {t.ENCR_AES_CCM_12, aesBits, true, false, notBuilt},
-	"aes_ccm16":    {t.ENCR_AES_CCM_16, aesBits, true, false, notBuilt},
-	"aes_ctr":      {t.ENCR_AES_CTR, aesBits, false, false, notBuilt},
+	"aes_ccm":      {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
+	"aes_ccm8":     {t.ENCR_AES_CCM_8, aesBits, true, true, ""},
+	"aes_ccm12":    {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
+	"aes_ccm16":    {t.ENCR_AES_CCM_16, aesBits, true, true, ""},
+	"aes_ctr":      {t.ENCR_AES_CTR, aesBits, false, true, ""},
 	"null_enc":     {t.ENCR_NULL, fixed, false, false, "it does not encrypt"},
-	"3des_cbc":     {t.ENCR_3DES, fixed, false, false, mustNot},
-	"3des":         {t.ENCR_3DES, fixed, false, false, mustNot},
+	"3des_cbc":     {t.ENCR_3DES, fixed, false, true, weak3DES},
+	"3des":         {t.ENCR_3DES, fixed, false, true, weak3DES},
 	"des_cbc":      {t.ENCR_DES, fixed, false, false, mustNot},
 	"des_cbc_iv64": {0, fixed, false, false, mustNot},
 	"des_cbc_iv32": {0, fixed, false, false, mustNot},
@@ -82,10 +83,10 @@ var prfs = map[string]algorithm{
 	"sha2_512":      {uint16(t.PRF_HMAC_SHA2_512), true, ""},
 	"hmac_sha1":     {uint16(t.PRF_HMAC_SHA1), true, weakSHA1},
 	"sha1":          {uint16(t.PRF_HMAC_SHA1), true, weakSHA1},
-	"hmac_md5":      {uint16(t.PRF_HMAC_MD5), false, mustNot},
-	"md5":           {uint16(t.PRF_HMAC_MD5), false, mustNot},
-	"aes_xcbc":      {uint16(t.PRF_AES128_XCBC), false, notBuilt},
-	"aes_cmac":      {uint16(t.PRF_AES128_CMAC), false, notBuilt},
+	"hmac_md5":      {uint16(t.PRF_HMAC_MD5), true, mustNot},
+	"md5":           {uint16(t.PRF_HMAC_MD5), true, mustNot},
+	"aes_xcbc":      {uint16(t.PRF_AES128_XCBC), true, ""},
+	"aes_cmac":      {uint16(t.PRF_AES128_CMAC), true, ""},
 	"tiger":         {0, false, obsolete},
 }
 
@@ -100,10 +101,10 @@ var integrities = map[string]algorithm{
 	"sha2_512":      {uint16(t.AUTH_HMAC_SHA2_512_256), true, ""},
 	"hmac_sha1":     {uint16(t.AUTH_HMAC_SHA1_96), true, weakSHA1},
 	"sha1":          {uint16(t.AUTH_HMAC_SHA1_96), true, weakSHA1},
-	"hmac_md5":      {uint16(t.AUTH_HMAC_MD5_96), false, mustNot},
-	"md5":           {uint16(t.AUTH_HMAC_MD5_96), false, mustNot},
-	"aes_xcbc":      {uint16(t.AUTH_AES_XCBC_96), false, notBuilt},
-	"aes_cmac":      {uint16(t.AUTH_AES_CMAC_96), false, notBuilt},
+	"hmac_md5":      {uint16(t.AUTH_HMAC_MD5_96), true, mustNot},
+	"md5":           {uint16(t.AUTH_HMAC_MD5_96), true, mustNot},
+	"aes_xcbc":      {uint16(t.AUTH_AES_XCBC_96), true, ""},
+	"aes_cmac":      {uint16(t.AUTH_AES_CMAC_96), true, ""},
 	"des_mac":       {0, false, mustNot},
 	"kpdk_md5":      {0, false, mustNot},
 	"tiger":         {0, false, obsolete},
@@ -121,11 +122,11 @@ var groups = withNumbers(map[string]algorithm{
 	"modp4096":   {uint16(t.KE_MODP_4096), true, ""},
 	"modp6144":   {uint16(t.KE_MODP_6144), true, ""},
 	"modp8192":   {uint16(t.KE_MODP_8192), true, ""},
-	"curve448":   {uint16(t.KE_CURVE448), false, notBuilt},
-	"x448":       {uint16(t.KE_CURVE448), false, notBuilt},
+	"curve448":   {uint16(t.KE_CURVE448), true, ""},
+	"x448":       {uint16(t.KE_CURVE448), true, ""},
 	"modp768":    {uint16(t.KE_MODP_768), false, smallMODP},
 	"modp1024":   {uint16(t.KE_MODP_1024), false, smallMODP},
-	"modp1536":   {uint16(t.KE_MODP_1536), false, smallMODP},
+	"modp1536":   {uint16(t.KE_MODP_1536), true, smallMODP},
 	"ec2n155":    {3, false, obsolete},
 	"ec2n185":    {4, false, obsolete},
 })
@@ -300,6 +301,9 @@ func readEncryption(r *resolver, e *entry) (any, bool) {
 			out.leftOut = append(out.leftOut, a.Name)
 			return struct{}{}, true
 		}
+		if row.why != "" {
+			r.warnf("weak-algorithm", items[0], "", "%s is weak: %s", a.Name, row.why)
+		}
 		if len(out.aead)+len(out.plain) == 0 {
 			out.aeadFirst = row.aead
 		}
@@ -331,7 +335,7 @@ func (r *resolver) keyBits(e *entry, items []Item, a Algorithm, row encryptionNa
 	}
 	if slices.Equal(row.bits, fixed) {
 		// The length that the algorithm has anyway says nothing wrong.
-		if a.KeyBits == 256 && row.id == t.ENCR_CHACHA20_POLY1305 || !row.built {
+		if a.KeyBits == 256 && row.id == t.ENCR_CHACHA20_POLY1305 || a.KeyBits == 192 && row.id == t.ENCR_3DES || !row.built {
 			return row.bits, true
 		}
 		r.wants(e, items[len(items)-1], "%s has no key length to choose", a.Name)

@@ -3,6 +3,7 @@ package transform
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/des" // weak and not constant in time; only when an operator names it
 	"errors"
 	"fmt"
 
@@ -43,17 +44,14 @@ func NewCipher(encr ENCR, encrKey []byte, integ INTEG, integKey []byte) (Cipher,
 	if err := checkKey(encr, len(encrKey)); err != nil {
 		return nil, err
 	}
-	switch encr {
-	case ENCR_NULL:
-		return newMACed(nil, integ, integKey), nil
-	case ENCR_AES_CBC:
-		block, err := aes.NewCipher(encrKey)
+	key, salt := encrKey[:len(encrKey)-encr.SaltLen()], encrKey[len(encrKey)-encr.SaltLen():]
+	if !encr.AEAD() {
+		mode, err := newMode(encr, key, salt)
 		if err != nil {
 			return nil, err
 		}
-		return newMACed(block, integ, integKey), nil
+		return newMACed(mode, encr.BlockLen(), integ, integKey)
 	}
-	key, salt := encrKey[:len(encrKey)-encr.SaltLen()], encrKey[len(encrKey)-encr.SaltLen():]
 	aead, err := newAEAD(encr, key)
 	if err != nil {
 		return nil, err
@@ -77,6 +75,28 @@ func checkKey(encr ENCR, n int) error {
 	return nil
 }
 
+// newMode makes a cipher without integrity; nil for ENCR_NULL.
+func newMode(encr ENCR, key, salt []byte) (packetMode, error) {
+	switch encr {
+	case ENCR_NULL:
+		return nil, nil
+	case ENCR_3DES:
+		block, err := des.NewTripleDESCipher(key)
+		if err != nil {
+			return nil, err
+		}
+		return newCBC(block), nil
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	if encr == ENCR_AES_CTR {
+		return newCounterMode(block, salt), nil
+	}
+	return newCBC(block), nil
+}
+
 func newAEAD(encr ENCR, key []byte) (cipher.AEAD, error) {
 	if encr == ENCR_CHACHA20_POLY1305 {
 		return chacha20poly1305.New(key)
@@ -84,6 +104,10 @@ func newAEAD(encr ENCR, key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
+	}
+	switch encr {
+	case ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16:
+		return newCCM(block, encr.SaltLen()+encr.IVLen(), encr.ICVLen())
 	}
 	return cipher.NewGCMWithTagSize(block, encr.ICVLen())
 }

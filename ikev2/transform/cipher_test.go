@@ -31,6 +31,13 @@ func suites() []suite {
 		{ENCR_AES_CBC, 256, AUTH_HMAC_SHA2_256_128},
 		{ENCR_AES_CBC, 256, AUTH_HMAC_SHA2_512_256},
 		{ENCR_NULL, 0, AUTH_HMAC_SHA2_256_128},
+		{ENCR_AES_CTR, 128, AUTH_AES_XCBC_96},
+		{ENCR_AES_CTR, 256, AUTH_HMAC_SHA2_256_128},
+		{ENCR_AES_CBC, 128, AUTH_AES_CMAC_96},
+		{ENCR_AES_CCM_8, 128, AUTH_NONE},
+		{ENCR_AES_CCM_12, 192, AUTH_NONE},
+		{ENCR_AES_CCM_16, 256, AUTH_NONE},
+		{ENCR_3DES, 0, AUTH_HMAC_MD5_96},
 	}
 }
 
@@ -154,9 +161,9 @@ func TestNewCipherRefuses(t *testing.T) {
 		integKey int
 		want     string
 	}{
-		{"not built", ENCR_3DES, 24, AUTH_HMAC_SHA1_96, 20, "ENCR_3DES is not built"},
+		{"not built", ENCR_DES, 8, AUTH_HMAC_SHA1_96, 20, "ENCR_DES is not built"},
 		{"unknown", 99, 16, AUTH_NONE, 0, "ENCR(99) is not built"},
-		{"INTEG not built", ENCR_AES_CBC, 16, AUTH_HMAC_MD5_96, 16, "AUTH_HMAC_MD5_96 is not built"},
+		{"INTEG not built", ENCR_AES_CBC, 16, 99, 16, "INTEG(99) is not built"},
 		{"AEAD with INTEG", ENCR_AES_GCM_16, 20, AUTH_HMAC_SHA1_96, 20,
 			"ENCR_AES_GCM_16 needs no integrity algorithm, but AUTH_HMAC_SHA1_96 was given"},
 		{"CBC alone", ENCR_AES_CBC, 16, AUTH_NONE, 0, "ENCR_AES_CBC needs an integrity algorithm"},

@@ -17,6 +17,9 @@ func GenerateKey(k KE) (PrivateKey, error) {
 	if g := k.modp(); g != nil {
 		return generateMODP(k, g)
 	}
+	if k == KE_CURVE448 {
+		return generateX448(), nil
+	}
 	return nil, fmt.Errorf("%v is not built", k)
 }
 
@@ -29,6 +32,9 @@ func NewPrivateKey(k KE, private []byte) (PrivateKey, error) {
 	}
 	if g := k.modp(); g != nil {
 		return newMODP(k, g, private)
+	}
+	if k == KE_CURVE448 {
+		return newX448(private)
 	}
 	return nil, fmt.Errorf("%v is not built", k)
 }

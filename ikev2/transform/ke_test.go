@@ -74,13 +74,14 @@ func bigPrime(t testing.TB, k KE) *big.Int {
 	return p
 }
 
-// RFC 3526 §3 to §7 give the primes as 2^n − 2^(n−64) − 1 + 2^64·(⌊2^(n−130)·π⌋ + k).
+// RFC 3526 §2 to §7 give the primes as 2^n − 2^(n−64) − 1 + 2^64·(⌊2^(n−130)·π⌋ + k).
 func TestPrimes(t *testing.T) {
 	for _, v := range []struct {
 		method KE
 		n      uint
 		k      int64
 	}{
+		{KE_MODP_1536, 1536, 741804},
 		{KE_MODP_2048, 2048, 124476},
 		{KE_MODP_3072, 3072, 1690314},
 		{KE_MODP_4096, 4096, 240904},
@@ -190,7 +191,7 @@ func TestPeerRefused(t *testing.T) {
 }
 
 func TestKeyNotBuilt(t *testing.T) {
-	for _, k := range []KE{KE_NONE, KE_MODP_1024, KE_CURVE448, 99} {
+	for _, k := range []KE{KE_NONE, KE_MODP_768, KE_MODP_1024, 99} {
 		if _, err := GenerateKey(k); err == nil || !strings.Contains(err.Error(), "is not built") || k.Built() {
 			t.Errorf("GenerateKey(%v): %v", k, err)
 		}

@@ -1,51 +1,36 @@
 package transform
 
 import (
-	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha512"
 	"hash"
 )
 
-// maced is encryption followed by a MAC over everything sent: AES-CBC or no
-// encryption, with HMAC truncated to the ICV (RFC 4303 §3.3.2, RFC 7296 §3.14,
+// maced is encryption followed by a MAC over everything sent: CBC, counter mode or
+// no encryption, with a MAC truncated to the ICV (RFC 4303 §3.3.2, RFC 7296 §3.14,
 // RFC 4868 §2.3).
 type maced struct {
-	enc, dec  cbcMode // nil: ENCR_NULL
-	blockSize int     // 1 without encryption
+	mode      packetMode // nil: ENCR_NULL
+	blockSize int        // 1 for counter mode and without encryption
 	mac       hash.Hash
 	icvSize   int
 	sum       [sha512.Size]byte // room for the longest untruncated output
 }
 
-// cbcMode is a CBC encrypter or decrypter that takes a new IV for each packet, so
-// that none is made for each. The standard library's have the method for TLS.
-type cbcMode interface {
-	cipher.BlockMode
-	SetIV(iv []byte)
-}
-
-// newMACed makes a maced; a nil block is ENCR_NULL.
-func newMACed(block cipher.Block, integ INTEG, integKey []byte) *maced {
-	m := &maced{
-		blockSize: 1,
-		mac:       hmac.New(integ.newHash(), integKey),
-		icvSize:   integ.ICVLen(),
+// newMACed makes a maced; a nil mode is ENCR_NULL.
+func newMACed(mode packetMode, blockSize int, integ INTEG, integKey []byte) (*maced, error) {
+	mac, err := integ.newMAC(integKey)
+	if err != nil {
+		return nil, err
 	}
-	if block != nil {
-		m.blockSize = block.BlockSize()
-		zero := make([]byte, m.blockSize)
-		m.enc = cipher.NewCBCEncrypter(block, zero).(cbcMode)
-		m.dec = cipher.NewCBCDecrypter(block, zero).(cbcMode)
-	}
-	return m
+	return &maced{mode: mode, blockSize: blockSize, mac: mac, icvSize: integ.ICVLen()}, nil
 }
 
 func (m *maced) IVSize() int {
-	if m.enc == nil {
+	if m.mode == nil {
 		return 0
 	}
-	return m.blockSize
+	return m.mode.ivSize()
 }
 
 func (m *maced) BlockSize() int { return m.blockSize }
@@ -55,10 +40,8 @@ func (m *maced) Seal(dst, iv, plaintext, aad, tail []byte) []byte {
 	start := len(dst)
 	dst = append(dst, iv...)
 	dst = append(dst, plaintext...)
-	if m.enc != nil {
-		text := dst[start+len(iv):]
-		m.enc.SetIV(iv)
-		m.enc.CryptBlocks(text, text)
+	if m.mode != nil {
+		m.mode.encrypt(iv, dst[start+len(iv):])
 	}
 	return append(dst, m.icv(aad, dst[start:], tail)...)
 }
@@ -76,9 +59,8 @@ func (m *maced) Open(packet, aad, tail []byte) ([]byte, error) {
 	if len(text)%m.blockSize != 0 {
 		return nil, ErrBlocks
 	}
-	if m.dec != nil {
-		m.dec.SetIV(body[:ivSize])
-		m.dec.CryptBlocks(text, text)
+	if m.mode != nil {
+		m.mode.decrypt(body[:ivSize], text)
 	}
 	return text, nil
 }

@@ -21,6 +21,8 @@ type group struct {
 // exponents give nothing away.
 func (k KE) modp() *group {
 	switch k {
+	case KE_MODP_1536:
+		return &group{primeMODP1536, 240 / 8}
 	case KE_MODP_2048:
 		return &group{primeMODP2048, 320 / 8}
 	case KE_MODP_3072:

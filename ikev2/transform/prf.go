@@ -2,6 +2,7 @@ package transform
 
 import (
 	"crypto/hmac"
+	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -18,6 +19,10 @@ type hmacPRF struct {
 // NewPRF makes a pseudorandom function; the error says that it is not built.
 func NewPRF(p PRF) (PseudoRandom, error) {
 	switch p {
+	case PRF_HMAC_MD5:
+		return hmacPRF{md5.New, md5.Size}, nil
+	case PRF_AES128_XCBC, PRF_AES128_CMAC:
+		return blockPRF{p}, nil
 	case PRF_HMAC_SHA1:
 		return hmacPRF{sha1.New, sha1.Size}, nil
 	case PRF_HMAC_SHA2_256:
@@ -67,6 +72,8 @@ func Plus(p PseudoRandom, key, seed []byte, n int) []byte {
 // newHash is the hash under an HMAC integrity algorithm; nil for others.
 func (i INTEG) newHash() func() hash.Hash {
 	switch i {
+	case AUTH_HMAC_MD5_96:
+		return md5.New
 	case AUTH_HMAC_SHA1_96:
 		return sha1.New
 	case AUTH_HMAC_SHA2_256_128:
@@ -77,4 +84,15 @@ func (i INTEG) newHash() func() hash.Hash {
 		return sha512.New
 	}
 	return nil
+}
+
+// newMAC makes the untruncated MAC of an integrity algorithm that is built.
+func (i INTEG) newMAC(key []byte) (hash.Hash, error) {
+	switch i {
+	case AUTH_AES_XCBC_96:
+		return newXCBC(key)
+	case AUTH_AES_CMAC_96:
+		return newCMAC(key)
+	}
+	return hmac.New(i.newHash(), key), nil
 }

@@ -18,7 +18,8 @@ func (e ENCR) AEAD() bool {
 // Built says whether NewCipher can make the cipher.
 func (e ENCR) Built() bool {
 	switch e {
-	case ENCR_NULL, ENCR_AES_CBC, ENCR_AES_GCM_12, ENCR_AES_GCM_16, ENCR_CHACHA20_POLY1305:
+	case ENCR_NULL, ENCR_3DES, ENCR_AES_CBC, ENCR_AES_CTR,
+		ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16, ENCR_AES_GCM_12, ENCR_AES_GCM_16, ENCR_CHACHA20_POLY1305:
 		return true
 	}
 	return false
@@ -102,6 +103,10 @@ func (e ENCR) IVLen() int {
 	return 0
 }
 
+// CountsIV says whether IVs must be unique under a key and need not be unforeseen,
+// so that a counter makes them: AEADs (RFC 5282 §3.1) and AES-CTR (RFC 3686 §3.1).
+func (e ENCR) CountsIV() bool { return e == ENCR_AES_CTR || e.AEAD() }
+
 // BlockLen is what the plaintext must be a multiple of, in octets; 1 for ciphers
 // that take any length. ESP pads to 4 octets on top of it (RFC 4303 §2.4).
 func (e ENCR) BlockLen() int {
@@ -136,7 +141,11 @@ func (p PRF) Built() bool {
 
 // Built says whether NewCipher takes the algorithm; AUTH_NONE is built, for AEADs.
 func (i INTEG) Built() bool {
-	return i == AUTH_NONE || i.newHash() != nil
+	switch i {
+	case AUTH_NONE, AUTH_AES_XCBC_96, AUTH_AES_CMAC_96:
+		return true
+	}
+	return i.newHash() != nil
 }
 
 // KeyLen is the key in octets: the hash's output for HMAC (RFC 7296 §3.3.2,
@@ -175,12 +184,12 @@ func (i INTEG) ICVLen() int {
 
 // Built says whether GenerateKey can make keys of the method.
 func (k KE) Built() bool {
-	return k.curve() != nil || k.modp() != nil
+	return k == KE_CURVE448 || k.curve() != nil || k.modp() != nil
 }
 
 // PublicLen is the public value in a KE payload, in octets: the size of the prime
 // for MODP groups (RFC 7296 §3.4), x and y together for ECP groups (RFC 5903 §7),
-// 32 for Curve25519 (RFC 8031 §3.1); 0 for methods that are not known.
+// 32 for Curve25519 and 56 for Curve448 (RFC 8031 §3.1); 0 for methods that are not known.
 func (k KE) PublicLen() int {
 	switch k {
 	case KE_MODP_768:

@@ -7,11 +7,14 @@
 // packet format and keeps no state between calls. Its only randomness is that of
 // GenerateKey, which takes it from the system.
 //
-// Built are AES-CBC (RFC 3602), AES-GCM with an ICV of 16 or 12 octets (RFC 4106,
-// RFC 5282), ChaCha20-Poly1305 (RFC 7634) and ENCR_NULL (RFC 2410); HMAC with
-// SHA-1 (RFC 2404) and SHA-2 (RFC 4868), as PRF and as integrity algorithm; the
-// MODP groups of RFC 3526 from 2048 bits on, the ECP groups of RFC 5903 and
-// Curve25519 (RFC 8031). The other numbers of the registries have names only, so
+// Built are AES-CBC (RFC 3602), AES-CTR (RFC 3686, RFC 5930), AES-GCM with an ICV
+// of 16 or 12 octets (RFC 4106, RFC 5282), AES-CCM (RFC 4309, RFC 5282),
+// ChaCha20-Poly1305 (RFC 7634), ENCR_NULL (RFC 2410) and 3DES (RFC 2451); HMAC with
+// MD5 (RFC 2403), SHA-1 (RFC 2404) and SHA-2 (RFC 4868), AES-XCBC (RFC 3566,
+// RFC 4434) and AES-CMAC (RFC 4494, RFC 4615), as PRF and as integrity algorithm;
+// the MODP groups of RFC 3526, the ECP groups of RFC 5903, Curve25519
+// and Curve448 (RFC 8031). 3DES, MD5, SHA-1 and the group of 1536 bits are weak and for old
+// peers alone; 3DES is the one whose time depends on secrets. The other numbers of the registries have names only, so
 // that what a peer offers can be printed; Built tells them apart.
 package transform
 

@@ -3,16 +3,16 @@ package transform
 import "crypto/cipher"
 
 // salted is an AEAD whose nonce is a salt from the keying material followed by
-// the packet's explicit IV (RFC 4106 §4, RFC 5282 §4, RFC 7634 §2).
+// the packet's explicit IV (RFC 4106 §4, RFC 4309 §4, RFC 5282 §4, RFC 7634 §2).
 type salted struct {
 	aead   cipher.AEAD
-	nonce  [12]byte // salt | IV of the packet at hand
+	nonce  []byte // salt | IV of the packet at hand
 	ivSize int
 }
 
 func newSalted(aead cipher.AEAD, salt []byte, ivSize int) *salted {
-	s := &salted{aead: aead, ivSize: ivSize}
-	copy(s.nonce[:], salt)
+	s := &salted{aead: aead, nonce: make([]byte, aead.NonceSize()), ivSize: ivSize}
+	copy(s.nonce, salt)
 	return s
 }
 
@@ -23,7 +23,7 @@ func (s *salted) ICVSize() int   { return s.aead.Overhead() }
 // setIV completes the nonce.
 func (s *salted) setIV(iv []byte) []byte {
 	copy(s.nonce[len(s.nonce)-s.ivSize:], iv)
-	return s.nonce[:]
+	return s.nonce
 }
 
 func (s *salted) Seal(dst, iv, plaintext, aad, _ []byte) []byte {

@@ -118,6 +118,7 @@ func TestIntegrityVectors(t *testing.T) {
 		{AUTH_HMAC_SHA2_256_128, "198a607eb44bfbc69903a0f1cf2bbdc5"},
 		{AUTH_HMAC_SHA2_384_192, "b6a8d5636f5c6a7224f9977dcf7ee6c7fb6d0c48cbdee973"},
 		{AUTH_HMAC_SHA2_512_256, "637edc6e01dce7e6742a99451aae82df23da3e92439e590e43e761b33e910fb8"},
+		{AUTH_HMAC_MD5_96, "9294727a3638bb1c13f48ef8"},  // RFC 2202 §2, test case 1
 		{AUTH_HMAC_SHA1_96, "b617318655057264e28bc0b6"}, // RFC 2202 §3, test case 1
 	} {
 		c, err := NewCipher(ENCR_NULL, nil, v.integ, bytes.Repeat([]byte{0x0b}, v.integ.KeyLen()))

@@ -141,8 +141,8 @@ func (b *Backend) Capabilities() kernel.Capabilities {
 	return kernel.Capabilities{
 		ESN: true, MaxReplay: maxReplay, PortRanges: true, ByteLifetimes: true,
 		Encap: true, UpdateSA: true, Mapping: true,
-		Encr:         []transform.ENCR{transform.ENCR_AES_GCM_16, transform.ENCR_AES_GCM_12, transform.ENCR_CHACHA20_POLY1305, transform.ENCR_AES_CBC, transform.ENCR_NULL},
-		Integ:        []transform.INTEG{transform.AUTH_NONE, transform.AUTH_HMAC_SHA2_256_128, transform.AUTH_HMAC_SHA2_384_192, transform.AUTH_HMAC_SHA2_512_256, transform.AUTH_HMAC_SHA1_96},
+		Encr:         []transform.ENCR{transform.ENCR_AES_GCM_16, transform.ENCR_AES_GCM_12, transform.ENCR_CHACHA20_POLY1305, transform.ENCR_AES_CCM_16, transform.ENCR_AES_CCM_12, transform.ENCR_AES_CCM_8, transform.ENCR_AES_CBC, transform.ENCR_AES_CTR, transform.ENCR_3DES, transform.ENCR_NULL},
+		Integ:        []transform.INTEG{transform.AUTH_NONE, transform.AUTH_HMAC_SHA2_256_128, transform.AUTH_HMAC_SHA2_384_192, transform.AUTH_HMAC_SHA2_512_256, transform.AUTH_AES_CMAC_96, transform.AUTH_AES_XCBC_96, transform.AUTH_HMAC_SHA1_96, transform.AUTH_HMAC_MD5_96},
 		KeepsND:      true,
 		ClearInbound: b.host.clearInbound(),
 	}

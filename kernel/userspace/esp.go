@@ -86,7 +86,7 @@ func (s *sa) additional(header []byte, seq uint64) (aad, tail []byte) {
 // it is that number, so that it never repeats under a key (RFC 4106 §3.1, RFC
 // 7634 §2); for CBC it is random, because it must not be predictable (RFC 3602 §3).
 func (s *sa) nextIV(seq uint64) []byte {
-	if s.aead {
+	if s.countsIV {
 		binary.BigEndian.PutUint64(s.aeadIV[:], seq)
 		return s.aeadIV[:]
 	}

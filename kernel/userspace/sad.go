@@ -34,6 +34,7 @@ type sa struct {
 
 	cipher        transform.Cipher
 	aead          bool
+	countsIV      bool // IVs are counted; otherwise they are random
 	ivLen, icvLen int
 	align         int // of payload and trailer together (RFC 4303 §2.4)
 	added         time.Time
@@ -115,7 +116,7 @@ func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
 	d.serial++
 	x := &sa{
 		SA: s, serial: d.serial, pathMTU: pathMTU, added: now,
-		cipher: cipher, aead: s.Encr.AEAD(), ivLen: cipher.IVSize(), icvLen: cipher.ICVSize(),
+		cipher: cipher, aead: s.Encr.AEAD(), countsIV: s.Encr.CountsIV(), ivLen: cipher.IVSize(), icvLen: cipher.ICVSize(),
 		align: max(4, cipher.BlockSize()),
 	}
 	x.EncrKey, x.IntegKey, x.Encap = nil, nil, cloneEncap(s.Encap)

@@ -16,7 +16,8 @@ type cipher struct {
 	keys []int  // octets that a key may have, salt included
 }
 
-// ciphers are the transforms that are offered: none that RFC 8221 §5 forbids.
+// ciphers are the transforms that are offered: none that RFC 8221 §5 forbids. 3DES
+// and HMAC-MD5 are for old peers, where an operator names them.
 var ciphers = [...]cipher{
 	{transform.ENCR_AES_GCM_16, "rfc4106(gcm(aes))", 128, []int{20, 28, 36}},
 	{transform.ENCR_AES_GCM_12, "rfc4106(gcm(aes))", 96, []int{20, 28, 36}},
@@ -28,6 +29,7 @@ var ciphers = [...]cipher{
 	{transform.ENCR_NULL_AUTH_AES_GMAC, "rfc4543(gcm(aes))", 128, []int{20, 28, 36}},
 	{transform.ENCR_AES_CBC, "cbc(aes)", 0, []int{16, 24, 32}},
 	{transform.ENCR_AES_CTR, "rfc3686(ctr(aes))", 0, []int{20, 28, 36}},
+	{transform.ENCR_3DES, "cbc(des3_ede)", 0, []int{24}},
 	{transform.ENCR_NULL, "ecb(cipher_null)", 0, []int{0}},
 }
 
@@ -44,6 +46,7 @@ var macs = [...]mac{
 	{transform.AUTH_HMAC_SHA2_384_192, "hmac(sha384)", 192, 48},
 	{transform.AUTH_HMAC_SHA2_512_256, "hmac(sha512)", 256, 64},
 	{transform.AUTH_HMAC_SHA1_96, "hmac(sha1)", 96, 20},
+	{transform.AUTH_HMAC_MD5_96, "hmac(md5)", 96, 16},
 	{transform.AUTH_AES_XCBC_96, "xcbc(aes)", 96, 16},
 	{transform.AUTH_AES_CMAC_96, "cmac(aes)", 96, 16},
 }
