@@ -21,10 +21,6 @@ const (
 	maxFromNetwork  = 1024 // and from one /24, or /48
 )
 
-// defaultReplay is the anti-replay window in packets (RFC 4303 §3.4.3 asks for
-// 64 by default); racoon2.conf has no directive for it.
-const defaultReplay = 128
-
 // CompileOptions is what a configuration is compiled against. The zero value
 // compiles for any kernel, without addresses, and reads key files.
 type CompileOptions struct {

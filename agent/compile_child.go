@@ -31,12 +31,8 @@ func (c *compiler) child(p config.Pair) {
 		ReqID:   c.reqIDs.of(p),
 		MyEnd:   end(pol.MySAIPAddr),
 		PeerEnd: end(pol.PeersSAIPAddr),
-		Replay:  defaultReplay,
 
 		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
-	}
-	if c.o.Kernel != nil {
-		child.Replay = min(child.Replay, c.o.Kernel.MaxReplay)
 	}
 	if p.Inbound != nil {
 		child.Inbound = p.Inbound.Name
@@ -54,9 +50,14 @@ func (c *compiler) child(p config.Pair) {
 	}
 	if bundle := firstUsable(pol.IPsecs); bundle != nil {
 		child.Lifetime = kernel.Lifetime{Time: bundle.Lifetime, Bytes: bundle.LifetimeBytes}
+		child.Replay = bundle.ReplayWindow
 		if c.o.Kernel != nil && !c.o.Kernel.ByteLifetimes && bundle.LifetimeBytes != 0 {
 			c.find(config.Warning, bundle.Pos, "byte-lifetime", "", "this kernel does not count octets: ipsec_sa_lifetime_byte has no effect")
 			child.Lifetime.Bytes = 0
+		}
+		if c.o.Kernel != nil && bundle.ReplayWindow > c.o.Kernel.MaxReplay {
+			c.find(config.Warning, bundle.Pos, "replay-window", "", "this kernel's largest anti-replay window is %d packets", c.o.Kernel.MaxReplay)
+			child.Replay = c.o.Kernel.MaxReplay
 		}
 	}
 	child.Proposals = c.childProposals(pol)

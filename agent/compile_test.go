@@ -151,7 +151,7 @@ func TestCompileRemote(t *testing.T) {
 			KE: []transform.KE{transform.KE_MODP_3072, transform.KE_ECP_256},
 			SN: []transform.SN{transform.SN_EXTENDED, transform.SN_32BIT},
 		}},
-		Lifetime: kernel.Lifetime{Time: 30 * time.Minute, Bytes: 1 << 30}, Replay: defaultReplay,
+		Lifetime: kernel.Lifetime{Time: 30 * time.Minute, Bytes: 1 << 30}, Replay: 128,
 	}
 	if !reflect.DeepEqual(*children[0], wantChild) {
 		t.Errorf("child:\n%+v\nwant\n%+v", *children[0], wantChild)

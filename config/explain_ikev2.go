@@ -15,7 +15,7 @@ var ikev2Explanations = map[string]explanation{
 	"ah_addke_alg":  {means: "Additional key exchanges (RFC 9370) for AH and its IKE SA.", otherwise: "none", example: "mlkem768"},
 
 	"cookie_required":        {means: "Asks every initiator for a cookie, not only under load (RFC 7296 §2.6).", builtin: "off", example: "on"},
-	"fragmentation":          {means: "Sends large IKE messages in fragments of its own (RFC 7383).", builtin: "off", example: "on"},
+	"fragmentation":          {means: "Sends large IKE messages in fragments of its own (RFC 7383).", builtin: "on", example: "off"},
 	"mobike":                 {means: "Keeps the SAs when an address changes (RFC 4555).", builtin: "off", example: "on"},
 	"send_peers_id":          {means: "The initiator says whom it wants to talk to: IDr with the first peers_id.", builtin: "off", example: "on"},
 	"request":                {means: "What the initiator asks for in the Configuration payload.", otherwise: "nothing", example: "{ ip4; ip4_dns; }"},
@@ -28,7 +28,7 @@ var ikev2Explanations = map[string]explanation{
 	"offer_intermediate":     {means: "Offers IKE_INTERMEDIATE (RFC 9242).", builtin: "on", example: "off"},
 	"use_ppk":                {means: "Uses a post-quantum pre-shared key (RFC 8784).", builtin: "off", example: "on"},
 	"ppk_mandatory":          {means: "Refuses to go on without the post-quantum key.", builtin: "off", example: "on"},
-	"ppk_id":                 {means: "The name of the post-quantum key.", otherwise: "none", example: `"key1"`},
+	"ppk_id":                 {means: "The name of the post-quantum key, whose octets are in the file ppk/NAME.bin beside the configuration.", otherwise: "none", example: `"key1"`},
 	"childless":              {means: "Sets an IKE SA up without its first child (RFC 6023).", builtin: "off", example: "on"},
 	"radius_server":          {means: "The RADIUS server behind EAP.", otherwise: "none", example: "192.0.2.9"},
 	"radius_port":            {means: "The port of the RADIUS server.", builtin: "1812", example: "1645"},

@@ -15,7 +15,7 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 		Common:               r.common(v, KMPIKEv2),
 		CookieRequired:       get(v, "cookie_required", false),
 		SendPeersID:          get(v, "send_peers_id", false),
-		Fragmentation:        get(v, "fragmentation", false),
+		Fragmentation:        get(v, "fragmentation", true),
 		MOBIKE:               get(v, "mobike", false),
 		ADDKERequired:        get(v, "addke_required", false),
 		ADDKEUnrequested:     get(v, "addke_unrequested", false),

@@ -167,7 +167,7 @@ var ikev1Directives = []directive{
 
 var ikev2Directives = []directive{
 	{name: "cookie_required", where: inIKEv2, value: boolean},
-	{name: "fragmentation", where: inIKEv2, value: boolean, idle: "IKE fragmentation (RFC 7383) is not built yet"},
+	{name: "fragmentation", where: inIKEv2, value: boolean},
 	{name: "mobike", where: inIKEv2, value: boolean, idle: "MOBIKE (RFC 4555) is not built yet"},
 	{name: "send_peers_id", where: inIKEv2, value: boolean},
 	{name: "request", where: inIKEv2, value: wordList(requestWords), idle: notYet},
@@ -178,10 +178,10 @@ var ikev2Directives = []directive{
 	{name: "addke_required", where: inIKEv2, value: boolean, idle: "additional key exchanges (RFC 9370) are not built yet"},
 	{name: "addke_unrequested", where: inIKEv2, value: boolean, idle: "RFC 9370 has no answer to an offer that was not made"},
 	{name: "offer_intermediate", where: inIKEv2, value: boolean, idle: "IKE_INTERMEDIATE (RFC 9242) is not built yet"},
-	{name: "use_ppk", where: inIKEv2, value: boolean, idle: "post-quantum pre-shared keys (RFC 8784) are not built yet"},
-	{name: "ppk_mandatory", where: inIKEv2, value: boolean, idle: "post-quantum pre-shared keys (RFC 8784) are not built yet"},
-	{name: "ppk_id", where: inIKEv2, value: text, idle: "post-quantum pre-shared keys (RFC 8784) are not built yet"},
-	{name: "childless", where: inIKEv2, value: boolean, idle: "childless initiation (RFC 6023) is not built yet"},
+	{name: "use_ppk", where: inIKEv2, value: boolean},
+	{name: "ppk_mandatory", where: inIKEv2, value: boolean},
+	{name: "ppk_id", where: inIKEv2, value: text},
+	{name: "childless", where: inIKEv2, value: boolean},
 	{name: "radius_server", where: inIKEv2 | inEAP, value: address, idle: "EAP is not built yet"},
 	{name: "radius_port", where: inIKEv2 | inEAP, value: portNumber, idle: "EAP is not built yet"},
 	{name: "radius_secret_file", where: inIKEv2 | inEAP, value: pathName, idle: "EAP is not built yet"},
@@ -225,7 +225,7 @@ var trafficDirectives = []directive{
 	{name: "ipsec_sa_lifetime_time", where: inIPsec, value: timeSpan},
 	{name: "ipsec_sa_lifetime_byte", where: inIPsec, value: octets},
 	{name: "ext_sequence", where: inIPsec, value: boolean},
-	{name: "replay_window", where: inIPsec, value: number, idle: "the agent takes a window of 128 packets, or the most that the kernel has", quiet: defaultReplayWindow},
+	{name: "replay_window", where: inIPsec, value: number},
 	{name: "sa_index", where: inIPsec, value: referenceList},
 
 	{name: "sa_protocol", where: inSA, value: oneOf(saProtocolWords)},
