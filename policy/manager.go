@@ -116,6 +116,8 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 			m.startDump(out)
 		case t.dynamic:
 			m.expireDynamic(now, out)
+		case t.names:
+			m.planNames(now, out)
 		}
 	}
 	m.tellStanding(out)
@@ -296,6 +298,7 @@ func (m *Manager) shutdown(now time.Time, out *Outbox) {
 	m.timers.stop(&m.dump.timer)
 	m.dropDynamic(func(*dynamic) bool { return true })
 	m.names.wait = nil
+	m.timers.stop(&m.names.timer)
 	for _, e := range m.entries {
 		if e.want != nil {
 			m.unwant(e)

@@ -18,7 +18,16 @@ type names struct {
 	under map[string]map[string]bool // names by what watches them: themselves, or a wildcard
 	used  map[string]int             // how many sides of selectors hold a name or a wildcard
 	wait  []standing                 // changes that the SPD does not yet stand for
+
+	planned time.Time // when a change of a name was planned last
+	timer   timer     // the next plan, for the changes meanwhile
 }
+
+// Where there are many selectors, the changes of names within namesGap share a plan.
+const (
+	namesMany = 256
+	namesGap  = 50 * time.Millisecond
+)
 
 // name is one host name as the resolver has told of it last.
 type name struct {
@@ -34,7 +43,8 @@ type standing struct {
 }
 
 func newNames() names {
-	return names{known: make(map[string]*name), under: make(map[string]map[string]bool), used: make(map[string]int)}
+	return names{known: make(map[string]*name), under: make(map[string]map[string]bool), used: make(map[string]int),
+		timer: timer{index: -1, names: true}}
 }
 
 // use notes which names a configuration's selectors hold.
@@ -125,14 +135,26 @@ func (m *Manager) named(now time.Time, in Names, out *Outbox) {
 	m.names.wait = append(m.names.wait, standing{in.Name, in.Generation})
 	if used && m.started {
 		out.trace(trace.Debug, "", []string{"name", in.Name}, "%s has %d addresses now, %d have left", in.Name, len(in.Addresses), len(in.Left))
-		m.replan(now, out)
+		m.planNames(now, out)
 	}
+}
+
+// planNames plans for the names that have changed, now or together with others
+// soon.
+func (m *Manager) planNames(now time.Time, out *Outbox) {
+	next := m.names.planned.Add(namesGap)
+	if len(m.settings.Selectors) > namesMany && now.Before(next) {
+		m.timers.set(&m.names.timer, next)
+		return
+	}
+	m.names.planned = now
+	m.replan(now, out)
 }
 
 // tellStanding tells the resolver of the changes that the SPD stands for: the
 // kernel has answered for everything, and has refused nothing of theirs.
 func (m *Manager) tellStanding(out *Outbox) {
-	if len(m.names.wait) == 0 || m.installs > 0 || !m.started {
+	if len(m.names.wait) == 0 || m.installs > 0 || !m.started || m.names.timer.index >= 0 {
 		return
 	}
 	m.names.wait = slices.DeleteFunc(m.names.wait, func(s standing) bool {

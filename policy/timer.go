@@ -6,7 +6,7 @@ import (
 )
 
 // timer wakes one entry or one attempt, the dump that failed, or the dynamic
-// policies.
+// policies, or names that have changed.
 type timer struct {
 	when    time.Time
 	index   int // in the heap; -1: not set
@@ -14,6 +14,7 @@ type timer struct {
 	attempt *attempt
 	dump    bool
 	dynamic bool
+	names   bool
 }
 
 // timers is a heap, the earliest first.
