@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"racoon2/ikev2/message"
-	"racoon2/ikev2/transform"
 	"racoon2/kernel/trace"
 )
 
@@ -327,7 +326,7 @@ func (sa *ikeSA) header(exchange message.ExchangeType, id uint32, response bool)
 // random for CBC, whose IV must not be foreseen (RFC 7296 §3.14).
 func (sa *ikeSA) nextIV() ([]byte, error) {
 	iv := make([]byte, sa.keys.seals.IVSize())
-	if id := sa.suite.encr.ID; id.AEAD() || id == transform.ENCR_AES_CTR { // RFC 5930 §2
+	if sa.suite.encr.ID.CountsIV() {
 		sa.keys.ivNext++
 		for i, n := len(iv)-1, sa.keys.ivNext; i >= 0; i, n = i-1, n>>8 {
 			iv[i] = byte(n)
