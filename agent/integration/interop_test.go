@@ -43,6 +43,24 @@ var suites = []suite{
 		conf: "kmp_enc_alg { chacha20_poly1305; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { curve25519; };",
 		sa:   "esp_enc_alg { chacha20_poly1305; };",
 	},
+	{
+		name: "aes128ccm16-prfaescmac-ecp256",
+		ike:  "aes128ccm16-prfaescmac-ecp256", esp: "aes128ccm16",
+		conf: "kmp_enc_alg { aes_ccm16,128; }; kmp_prf_alg { aes_cmac; }; kmp_dh_group { ecp256; };",
+		sa:   "esp_enc_alg { aes_ccm16,128; };",
+	},
+	{
+		name: "aes128ctr-aesxcbc-curve448",
+		ike:  "aes128ctr-aesxcbc-prfaesxcbc-curve448", esp: "aes128ctr-aesxcbc",
+		conf: "kmp_enc_alg { aes_ctr,128; }; kmp_prf_alg { aes_xcbc; }; kmp_hash_alg { aes_xcbc; }; kmp_dh_group { curve448; };",
+		sa:   "esp_enc_alg { aes_ctr,128; }; esp_auth_alg { aes_xcbc; };",
+	},
+	{ // what old peers have: weak, so it is used only when named
+		name: "3des-sha1-modp1536",
+		ike:  "3des-sha1-modp1536", esp: "3des-sha1",
+		conf: "kmp_enc_alg { 3des_cbc; }; kmp_prf_alg { hmac_sha1; }; kmp_hash_alg { hmac_sha1; }; kmp_dh_group { modp1536; };",
+		sa:   "esp_enc_alg { 3des_cbc; }; esp_auth_alg { hmac_sha1; };",
+	},
 }
 
 // swanPair is racoon2 on left and strongSwan on right.

@@ -31,7 +31,7 @@ type strongSwan struct {
 const strongSwanConf = `charon {
   %s
   load_modular = no
-  load = random nonce openssl aes sha1 sha2 hmac gcm chapoly curve25519 gmp kdf kernel-libipsec kernel-netlink socket-default vici
+  load = random nonce openssl aes sha1 sha2 hmac gcm ccm ctr cmac xcbc chapoly curve25519 gmp kdf kernel-libipsec kernel-netlink socket-default vici
   filelog {
     stderr {
       default = 1
