@@ -334,6 +334,20 @@ func FuzzMessages(f *testing.F) {
 			f.Add(m.Type, b)
 		}
 	}
+	for _, mode := range []kernel.Mode{kernel.Transport, kernel.Tunnel} {
+		p := transportPolicy()
+		p.Templates[0].Level, p.Templates[0].Mode = kernel.Unique, mode
+		p.Templates[0].Src, p.Templates[0].Dst = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.9")
+		m, err := addPolicy(msgNewPolicy, p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(m.Type, m.Body)
+		at := bytes.LastIndexByte(m.Body, shareUnique) // the mode stands in front of it
+		odd := bytes.Clone(m.Body)
+		odd[at-1] = 9
+		f.Add(m.Type, odd)
+	}
 	f.Add(uint16(msgMapping), []byte{1})
 	f.Add(uint16(msgPolicyExpire), encode(policyExpireInfo{Policy: policyInfo{Direction: 4}, Hard: 1}))
 	f.Add(uint16(msgPolicyExpire), encode(policyExpireInfo{}))
