@@ -17,7 +17,7 @@ build: ## the racoon2 binary, static, in this folder
 test: ## every test (those that need root, strongSwan or QEMU say so when they skip)
 	$(GO) test $(TESTFLAGS) ./...
 
-race: ## every test but the peers' and the VM's under the race detector
+race: ## every test but the virtual machine's under the race detector
 	$(GO) test -race -short $(TESTFLAGS) ./...
 
 lint: ## gofmt, go vet, staticcheck, go mod tidy
@@ -52,9 +52,10 @@ cross: ## compile and vet for the other systems and processors
 	done
 
 install: build ## binary, man pages and completion under PREFIX (default /usr/local)
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 0755 racoon2 $(DESTDIR)$(PREFIX)/sbin/racoon2
 	./racoon2 man --dir $(DESTDIR)$(PREFIX)/share/man/man8
+	mv $(DESTDIR)$(PREFIX)/share/man/man8/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	./racoon2 completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/racoon2
 
 clean: ## what build left
