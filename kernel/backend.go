@@ -22,7 +22,15 @@ type Capabilities struct {
 	Forward       bool   // policies have a Forward direction
 	PortRanges    bool   // a selector may hold any port range; otherwise PortRange.Split
 	ByteLifetimes bool
-	Encap         bool // ESP in UDP
+	Migrate       bool
+	Marks         bool
+	IfID          bool // XFRM interfaces
+	Offload       bool // devices that encrypt
+	MSS           bool // Policy.MSS has its effect
+	Bundles       bool // policies may have several templates
+	AH            bool
+	Comp          []transform.COMP // of IPComp
+	Encap         bool             // ESP in UDP
 	UpdateSA      bool
 	Mapping       bool // the backend reports NAT rebindings itself
 	KeepsND       bool // IPv6 neighbour discovery passes whatever the policies say

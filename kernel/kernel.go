@@ -105,7 +105,35 @@ type Encap struct {
 	Local, Remote uint16
 }
 
-// SA is a security association for one direction.
+// Mark is a firewall mark: only the bits of Mask count. The zero Mark is none.
+type Mark struct {
+	Value, Mask uint32
+}
+
+// Offload says what a network device does of an SA or a policy.
+type Offload uint8
+
+// What a device may do.
+const (
+	NoOffload     Offload = iota
+	OffloadCrypto         // the cipher alone
+	OffloadPacket         // the whole of ESP
+)
+
+// Binding ties an SA or a policy to things of this host beyond its addresses.
+// The zero Binding ties it to nothing. Backends whose Capabilities lack a field
+// refuse it with ErrUnsupported.
+type Binding struct {
+	IfID    uint32 // of the XFRM interface; 0: none
+	Mark    Mark   // packets that it applies to
+	Set     Mark   // given to packets that an SA has processed; not for policies
+	Offload Offload
+	Device  string // that Offload is asked of
+}
+
+// SA is a security association for one direction. AH has only the Integ fields,
+// IPComp only Comp; its SPI is a CPI, at most 65535 (RFC 3173 §3.3). Where several
+// protect one packet, each is an SA of its own, in the order of Policy.Templates.
 type SA struct {
 	SAID
 	Src       netip.Addr
@@ -117,11 +145,13 @@ type SA struct {
 	EncrKey   []byte // with the salt appended for counter-mode and AEAD ciphers
 	Integ     transform.INTEG
 	IntegKey  []byte
+	Comp      transform.COMP
 	ESN       bool
 	Replay    uint32 // anti-replay window in packets; 0 switches the check off (In only)
 	Encap     *Encap // nil: ESP as IP protocol 50
 	Soft      Lifetime
 	Hard      Lifetime
+	Binding
 }
 
 // SAState is an SA as a kernel reports it; keys are left out.
@@ -153,10 +183,15 @@ type Policy struct {
 	Selector  Selector
 	Direction Direction
 	Action    Action
-	Priority  uint32 // lower is stronger
-	Templates []Template
+	Priority  uint32     // lower is stronger
+	Templates []Template // the innermost first: IPComp, then ESP, then AH (RFC 4301 §4.5)
 	Lifetime  Lifetime
+	MSS       uint16 // bounds the maximum segment size of TCP connections that it protects; 0: no bound, MSSFromMTU: the path's
+	Binding
 }
+
+// MSSFromMTU has Policy.MSS follow the MTU of the path.
+const MSSFromMTU uint16 = 65535
 
 // Op is an operation on a kernel. One Result answers each Op.
 type Op interface{ op() }
@@ -196,6 +231,21 @@ type (
 	}
 	// DumpPolicy asks for all policies.
 	DumpPolicy struct{}
+	// Migrate moves the templates of the policy with this selector, direction and
+	// binding from one pair of end points to another, and with them the SAs that
+	// serve them, which keep their keys and go on counting (RFC 4555 §3.5, Linux
+	// XFRM_MSG_MIGRATE, PF_KEY's SADB_X_MIGRATE).
+	Migrate struct {
+		Selector       Selector
+		Direction      Direction
+		Binding        Binding
+		Proto          Protocol
+		Mode           Mode
+		ReqID          uint32
+		OldSrc, OldDst netip.Addr
+		NewSrc, NewDst netip.Addr
+		Encap          *Encap // of the moved SAs; nil: none
+	}
 )
 
 func (GetSPI) op()       {}
@@ -209,6 +259,7 @@ func (AddPolicy) op()    {}
 func (UpdatePolicy) op() {}
 func (DeletePolicy) op() {}
 func (DumpPolicy) op()   {}
+func (Migrate) op()      {}
 
 // Request is an operation with the owner that its Result goes back to.
 type Request struct {

@@ -76,11 +76,11 @@ func (e ENCR) String() string {
 		return "ENCR_CAMELLIA_CCM_16"
 	case ENCR_CHACHA20_POLY1305:
 		return "ENCR_CHACHA20_POLY1305"
-	case 29:
+	case ENCR_AES_CCM_8_IIV:
 		return "ENCR_AES_CCM_8_IIV"
-	case 30:
+	case ENCR_AES_GCM_16_IIV:
 		return "ENCR_AES_GCM_16_IIV"
-	case 31:
+	case ENCR_CHACHA20_POLY1305_IIV:
 		return "ENCR_CHACHA20_POLY1305_IIV"
 	}
 	return fmt.Sprintf("ENCR(%d)", uint16(e))
@@ -219,4 +219,21 @@ func (s SN) String() string {
 		return "SN_EXTENDED"
 	}
 	return fmt.Sprintf("SN(%d)", uint16(s))
+}
+
+// String is the name as the registry spells it.
+func (c COMP) String() string {
+	switch c {
+	case COMP_NONE:
+		return "IPCOMP_NONE"
+	case COMP_OUI:
+		return "IPCOMP_OUI"
+	case COMP_DEFLATE:
+		return "IPCOMP_DEFLATE"
+	case COMP_LZS:
+		return "IPCOMP_LZS"
+	case COMP_LZJH:
+		return "IPCOMP_LZJH"
+	}
+	return fmt.Sprintf("IPCOMP(%d)", uint8(c))
 }

@@ -48,6 +48,11 @@ const (
 	ENCR_AES_GCM_16         ENCR = 20
 	ENCR_NULL_AUTH_AES_GMAC ENCR = 21
 	ENCR_CHACHA20_POLY1305  ENCR = 28
+
+	// Ciphers whose IV is the sequence number and not sent (RFC 8750); ESP only.
+	ENCR_AES_CCM_8_IIV         ENCR = 29
+	ENCR_AES_GCM_16_IIV        ENCR = 30
+	ENCR_CHACHA20_POLY1305_IIV ENCR = 31
 )
 
 // PRF is a pseudorandom function identifier.
@@ -107,4 +112,17 @@ type SN uint16
 const (
 	SN_32BIT    SN = 0
 	SN_EXTENDED SN = 1
+)
+
+// COMP is a compression algorithm of IPComp (IANA "IKEv2 Notification IPCOMP
+// Transform IDs"; the IPsec DOI has the same numbers).
+type COMP uint8
+
+// Compression algorithms.
+const (
+	COMP_NONE    COMP = 0
+	COMP_OUI     COMP = 1
+	COMP_DEFLATE COMP = 2 // RFC 2394
+	COMP_LZS     COMP = 3
+	COMP_LZJH    COMP = 4
 )
