@@ -118,6 +118,13 @@ type (
 		OldSrc, OldDst netip.Addr
 		Src, Dst       netip.Addr
 	}
+	// Moved says that an engine has moved the SAs of a child to other outer
+	// addresses (RFC 4555 §3.5): the tunnel's policies follow.
+	Moved struct {
+		Child               string
+		OldLocal, OldRemote netip.Addr
+		Local, Remote       netip.Addr
+	}
 	// Names says which addresses a host name has now; PolicyStands answers it.
 	// Traffic to the addresses that left is discarded until they are gone.
 	Names struct {
@@ -147,6 +154,7 @@ func (ChildUp) input()        {}
 func (AddPolicy) input()      {}
 func (DeletePolicy) input()   {}
 func (Migrate) input()        {}
+func (Moved) input()          {}
 func (Names) input()          {}
 func (Up) input()             {}
 func (Timeout) input()        {}

@@ -97,6 +97,8 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 		m.deleteDynamic(now, in, out)
 	case Migrate:
 		m.migrate(now, in, out)
+	case Moved:
+		m.childMoved(now, in, out)
 	case Names:
 		m.named(now, in, out)
 	case Up:

@@ -267,6 +267,36 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
+// The policies follow SAs that an engine has moved, those of the configuration
+// and those that were made for a child.
+func TestMoved(t *testing.T) {
+	r := newRig(t)
+	s := pair()
+	s.Selectors = append(s.Selectors,
+		tunnel("rw_out", "10.1.0.0/16", "0.0.0.0/0", ends("192.0.2.1", "")),
+		tunnel("rw_in", "0.0.0.0/0", "10.1.0.0/16", ends("192.0.2.1", ""), inbound("rw_out")))
+	r.run(Start{s})
+	a := netip.MustParseAddr
+	r.run(ChildUp{
+		Child: "rw_out", Local: a("192.0.2.1"), Remote: a("198.51.100.7"),
+		TSLocal: []netip.Prefix{prefix("10.1.0.0/16")}, TSRemote: []netip.Prefix{prefix("10.7.0.7")}, Lifetime: time.Hour,
+	})
+	r.handle(Moved{"net_out", a("192.0.2.1"), a("192.0.2.2"), a("192.0.2.1"), a("203.0.113.9")})
+	r.wantRequests("update out 10.1.0.0/16[any] 10.2.0.0/16[any] any",
+		"update in 10.2.0.0/16[any] 10.1.0.0/16[any] any", "update fwd 10.2.0.0/16[any] 10.1.0.0/16[any] any")
+	r.settle()
+	r.run(Moved{"rw_out", a("192.0.2.1"), a("198.51.100.7"), a("192.0.2.1"), a("198.51.100.8")})
+	r.run(Moved{"net_out", a("192.0.2.1"), a("192.0.2.2"), a("192.0.2.1"), a("203.0.113.66")}) // it is not from there
+	r.wantPolicies(
+		"out 10.1.0.0/16[any] 10.2.0.0/16[any] any protect esp/tunnel/require/192.0.2.1-203.0.113.9#1",
+		"in 10.2.0.0/16[any] 10.1.0.0/16[any] any protect esp/tunnel/require/203.0.113.9-192.0.2.1#1",
+		"fwd 10.2.0.0/16[any] 10.1.0.0/16[any] any protect esp/tunnel/require/203.0.113.9-192.0.2.1#1",
+		"out 10.1.0.0/16[any] 10.7.0.7/32[any] any protect esp/tunnel/require/192.0.2.1-198.51.100.8#1",
+		"in 10.7.0.7/32[any] 10.1.0.0/16[any] any protect esp/tunnel/require/198.51.100.8-192.0.2.1#1",
+		"fwd 10.7.0.7/32[any] 10.1.0.0/16[any] any protect esp/tunnel/require/198.51.100.8-192.0.2.1#1",
+	)
+}
+
 // wantPolicies compares the SPD without its order.
 func (r *rig) wantPolicies(want ...string) {
 	r.Helper()
