@@ -136,6 +136,7 @@ type Child struct {
 	Proposals []ChildProposal
 	Lifetime  kernel.Lifetime // hard; the soft limit is jittered below it
 	Replay    uint32
+	Binding   kernel.Binding // of its policies, and through it of its SAs
 }
 
 // ---- making an engine ----

@@ -129,11 +129,13 @@ func (c *childSA) kernelSA(out bool) kernel.SA {
 	k := kernel.SA{
 		SAID: c.said(out), Mode: c.conf.Mode, ReqID: c.conf.ReqID, Encap: c.encap,
 		Encr: c.suite.encr.ID, Integ: c.suite.integ, ESN: c.suite.sn == transform.SN_EXTENDED, Soft: c.soft, Hard: c.hard,
+		Binding: c.conf.Binding,
 	}
 	if out {
 		k.Src, k.Direction, k.Selector = c.local, kernel.Out, c.selector
 	} else {
 		k.Src, k.Direction, k.Selector, k.Replay = c.remote, kernel.In, reverse(c.selector), c.conf.Replay
+		k.Binding = c.conf.Binding.Inbound()
 	}
 	if out == c.initiator {
 		k.EncrKey, k.IntegKey = c.keys.encrI, c.keys.integI

@@ -131,6 +131,14 @@ type Binding struct {
 	Device  string // that Offload is asked of
 }
 
+// Inbound is what an inbound SA has of a policy's binding. Packets arrive from
+// the network without a mark: the SA gives it to what it has opened, so that the
+// inbound policy finds it.
+func (b Binding) Inbound() Binding {
+	b.Mark, b.Set = Mark{}, b.Mark
+	return b
+}
+
 // SA is a security association for one direction. AH has only the Integ fields,
 // IPComp only Comp; its SPI is a CPI, at most 65535 (RFC 3173 §3.3). Where several
 // protect one packet, each is an SA of its own, in the order of Policy.Templates.
@@ -221,13 +229,16 @@ type (
 	FlushSA struct{ Proto Protocol }
 	// AddPolicy installs a policy. The Result has its PolicyID in Policy.
 	AddPolicy struct{ Policy Policy }
-	// UpdatePolicy replaces the policy with the same selector and direction, or adds it.
+	// UpdatePolicy replaces the policy with the same selector, direction, interface
+	// identifier and mark, or adds it.
 	UpdatePolicy struct{ Policy Policy }
-	// DeletePolicy removes the policy with this selector and direction.
+	// DeletePolicy removes the policy with this selector, direction and binding:
+	// its interface identifier and mark tell it from others.
 	DeletePolicy struct {
 		Selector  Selector
 		Direction Direction
 		Priority  uint32
+		Binding   Binding
 	}
 	// DumpPolicy asks for all policies.
 	DumpPolicy struct{}

@@ -90,6 +90,7 @@ type Child struct {
 	KEOptional bool
 	Lifetime   kernel.Lifetime // hard; the soft limit is a random time below it
 	Replay     uint32
+	Binding    kernel.Binding // of its policies, and through it of its SAs
 }
 
 // ---- making an engine ----

@@ -269,7 +269,8 @@ func (c *creation) installAll(t *transaction, got chosen, shared []byte, next fu
 // outbound SA has them, and its soft limit makes the pair's successor.
 func (sa *pair) shorten() {
 	k := kernel.SA{SAID: sa.said(false), Src: sa.remote, Direction: kernel.In, Mode: sa.child.Mode, ReqID: sa.child.ReqID,
-		Selector: sa.selector.Reverse(), Replay: sa.child.Replay, Encr: sa.suite.Encr, Integ: sa.suite.Integ, Soft: sa.soft, Hard: sa.hard}
+		Selector: sa.selector.Reverse(), Replay: sa.child.Replay, Encr: sa.suite.Encr, Integ: sa.suite.Integ, Soft: sa.soft, Hard: sa.hard,
+		Binding: sa.child.Binding.Inbound()}
 	sa.e.kernelOp(kernel.UpdateSA{SA: k}, func(r kernel.Result) {
 		if r.Err != nil && !errors.Is(r.Err, kernel.ErrUnsupported) {
 			sa.e.trace(trace.InternalWarn, reasonKernel, "the kernel does not shorten a lifetime: "+r.Err.Error(), sa.attrs()...)

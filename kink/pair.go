@@ -124,7 +124,7 @@ func (sa *pair) claim(spi kernel.SPI) {
 // install puts one of the two SAs into the kernel.
 func (sa *pair) install(out bool, done func(error)) {
 	k := kernel.SA{SAID: sa.said(out), Mode: sa.child.Mode, ReqID: sa.child.ReqID, Encr: sa.suite.Encr, Integ: sa.suite.Integ,
-		Soft: sa.soft, Hard: sa.hard}
+		Soft: sa.soft, Hard: sa.hard, Binding: sa.child.Binding}
 	name := "inbound"
 	if out {
 		name = "outbound"
@@ -133,6 +133,7 @@ func (sa *pair) install(out bool, done func(error)) {
 		sa.hasOut, sa.out = true, keys{}
 	} else {
 		k.Src, k.Direction, k.Selector, k.Replay = sa.remote, kernel.In, sa.selector.Reverse(), sa.child.Replay
+		k.Binding = sa.child.Binding.Inbound()
 		k.EncrKey, k.IntegKey = sa.in.encr, sa.in.integ
 		sa.hasIn, sa.in = true, keys{} // the octets are the kernel's request's by now
 	}

@@ -55,6 +55,8 @@ type Selector struct {
 	ReqID   uint32
 	MyEnd   netip.Addr // tunnel end points
 	PeerEnd netip.Addr
+	Binding kernel.Binding // of its policies
+	MSS     uint16         // of its policies, as kernel.Policy has it
 
 	builtIn bool // not from the configuration
 	dynamic bool // with the addresses of a dynamic policy

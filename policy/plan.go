@@ -13,7 +13,12 @@ import (
 type key struct {
 	selector  kernel.Selector
 	direction kernel.Direction
+	ifID      uint32
+	mark      kernel.Mark
 }
+
+// keyOf is the key of a policy.
+func keyOf(p *kernel.Policy) key { return key{p.Selector, p.Direction, p.IfID, p.Mark} }
 
 // wish is a policy that the settings ask for.
 type wish struct {
@@ -23,7 +28,7 @@ type wish struct {
 	left   bool // for an address that a name has left: anything else comes first
 }
 
-func (w *wish) key() key { return key{w.policy.Selector, w.policy.Direction} }
+func (w *wish) key() key { return keyOf(&w.policy) }
 
 // problem is a selector, or a part of one, that makes no policy, and why.
 type problem struct {
@@ -105,7 +110,7 @@ func (p *plan) add(sel *Selector, index int, h here) {
 	for _, s := range selectors {
 		for _, d := range directions {
 			p.want(&wish{sel: sel, index: index, policy: kernel.Policy{
-				Selector: s, Direction: d, Action: sel.Action, Templates: templates,
+				Selector: s, Direction: d, Action: sel.Action, Templates: templates, MSS: sel.MSS, Binding: sel.Binding,
 			}})
 		}
 	}
@@ -113,9 +118,11 @@ func (p *plan) add(sel *Selector, index int, h here) {
 	if !ok {
 		return
 	}
+	// What is discarded is no work for a device.
+	bound := kernel.Binding{IfID: sel.Binding.IfID, Mark: sel.Binding.Mark}
 	for _, s := range left {
 		for _, d := range directions {
-			p.want(&wish{sel: sel, index: index, left: true, policy: kernel.Policy{Selector: s, Direction: d, Action: action}})
+			p.want(&wish{sel: sel, index: index, left: true, policy: kernel.Policy{Selector: s, Direction: d, Action: action, Binding: bound}})
 		}
 	}
 }
@@ -161,10 +168,12 @@ func (p *plan) rank() {
 		direction kernel.Direction
 		src, dst  netip.Prefix
 		band      uint32
+		ifID      uint32
+		mark      kernel.Mark
 	}
 	groups := make(map[group][]*wish, len(p.wishes))
 	for _, w := range p.wishes {
-		g := group{w.policy.Direction, w.policy.Selector.Src, w.policy.Selector.Dst, w.sel.band()}
+		g := group{w.policy.Direction, w.policy.Selector.Src, w.policy.Selector.Dst, w.sel.band(), w.policy.IfID, w.policy.Mark}
 		groups[g] = append(groups[g], w)
 	}
 	for g, members := range groups {

@@ -36,7 +36,7 @@ func (m *Manager) event(now time.Time, ev kernel.Event, out *Outbox) {
 func (m *Manager) policyDeleted(now time.Time, ev kernel.PolicyDeleted, out *Outbox) {
 	e := m.byID[ev.ID]
 	if e == nil {
-		e = m.entries[key{ev.Selector, ev.Direction}]
+		e = m.entries[key{selector: ev.Selector, direction: ev.Direction}]
 	}
 	switch {
 	case e == nil:
@@ -110,7 +110,7 @@ func (m *Manager) dumped(now time.Time, r kernel.Result, out *Outbox) {
 	there := make(map[key][]*kernel.Policy, len(r.Policies))
 	for i := range r.Policies {
 		p := &r.Policies[i]
-		k := key{p.Selector, p.Direction}
+		k := keyOf(p)
 		there[k] = append(there[k], p)
 	}
 	for _, e := range m.inOrder() {

@@ -90,7 +90,7 @@ func (e *entry) status() Entry {
 // samePolicy tells whether two policies for the same selector and direction are equal.
 func samePolicy(a, b *kernel.Policy) bool {
 	return a.Action == b.Action && a.Priority == b.Priority && a.Lifetime == b.Lifetime &&
-		slices.Equal(a.Templates, b.Templates)
+		a.MSS == b.MSS && a.Binding == b.Binding && slices.Equal(a.Templates, b.Templates)
 }
 
 // sync sends the request that brings an entry nearer to what is wanted, unless
@@ -130,7 +130,7 @@ func (m *Manager) request(e *entry, op operation, p *kernel.Policy, out *Outbox)
 	case updating:
 		k = kernel.UpdatePolicy{Policy: *p}
 	case deleting:
-		k = kernel.DeletePolicy{Selector: p.Selector, Direction: p.Direction, Priority: p.Priority}
+		k = kernel.DeletePolicy{Selector: p.Selector, Direction: p.Direction, Priority: p.Priority, Binding: p.Binding}
 	}
 	if op != deleting {
 		m.installs++
