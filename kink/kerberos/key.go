@@ -1,7 +1,6 @@
 package kerberos
 
 import (
-	"crypto/cipher"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -28,17 +27,11 @@ var (
 	errChecksum  = errors.New("the checksum does not match")
 )
 
-// cipherKeys are the keys that an encryption type derives for one usage.
-type cipherKeys struct {
-	cipher cipher.Block // Ke; nil for RC4
-	mac    []byte       // Ki; K1 for RC4
-}
-
 // Key is a protocol key (RFC 3961 §3) with the keys derived from it. Its methods
 // may be called by several goroutines at a time.
 type Key struct {
 	etype EType
-	suite suite
+	suite *suite
 	value []byte
 
 	mu     sync.Mutex
@@ -68,7 +61,11 @@ func (k *Key) cipherKeys(usage uint32) (*cipherKeys, error) {
 	if c := k.cipher[usage]; c != nil {
 		return c, nil
 	}
-	c, err := k.suite.deriveCipher(k.value, usage)
+	var c *cipherKeys
+	err := guard("deriving a key", func() (err error) {
+		c, err = k.suite.deriveCipher(k.value, usage)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +82,11 @@ func (k *Key) sumKey(usage uint32) ([]byte, error) {
 	if c := k.sums[usage]; c != nil {
 		return c, nil
 	}
-	c, err := k.suite.deriveSum(k.value, usage)
+	var c []byte
+	err := guard("deriving a key", func() (err error) {
+		c, err = k.suite.deriveSum(k.value, usage)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +103,20 @@ func (k *Key) Encrypt(usage uint32, rand io.Reader, plain []byte) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	n, block := k.suite.confound(), k.suite.block()
+	n, block := k.suite.confound(), k.suite.blocks
 	padded := (n + len(plain) + block - 1) / block * block
 	buf := make([]byte, padded)
 	if _, err := io.ReadFull(rand, buf[:n]); err != nil {
 		return nil, fmt.Errorf("no randomness for a confounder: %w", err)
 	}
 	copy(buf[n:], plain)
-	return k.suite.seal(c, buf), nil
+	defer clear(buf)
+	var out []byte
+	err = guard("encrypting", func() (err error) {
+		out, err = k.suite.seal(c, buf)
+		return err
+	})
+	return out, err
 }
 
 // Decrypt reverses Encrypt. Any length is taken: what is shorter than a
@@ -123,10 +130,13 @@ func (k *Key) Decrypt(usage uint32, cipher []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, ok := k.suite.open(c, cipher)
-	if !ok {
-		clear(plain)
-		return nil, errIntegrity
+	var plain []byte
+	err = guard("decrypting", func() (err error) {
+		plain, err = k.suite.open(c, cipher)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return plain[k.suite.confound():], nil
 }
@@ -140,7 +150,12 @@ func (k *Key) Checksum(usage uint32, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return k.suite.sum(key, usage, data), nil
+	var sum []byte
+	err = guard("a checksum", func() (err error) {
+		sum, err = k.suite.sum(key, usage, data)
+		return err
+	})
+	return sum, err
 }
 
 // VerifyChecksum checks a checksum in constant time; any length is taken.
@@ -161,7 +176,12 @@ func (k *Key) VerifyChecksum(usage uint32, data, sum []byte) error {
 // default); MIT and Heimdal cut the hash to one cipher block (16 octets; short).
 // RC4 has none in RFC 4757; HMAC-SHA1, MIT's, is taken.
 func (k *Key) PRF(data []byte, short bool) ([]byte, error) {
-	return k.suite.prf(k.value, data, short)
+	var out []byte
+	err := guard("the prf", func() (err error) {
+		out, err = k.suite.prf(k.value, data, short)
+		return err
+	})
+	return out, err
 }
 
 // wipe forgets the key. Nothing may use it afterwards.
@@ -170,6 +190,7 @@ func (k *Key) wipe() {
 	defer k.mu.Unlock()
 	clear(k.value)
 	for _, c := range k.cipher {
+		clear(c.encr)
 		clear(c.mac)
 	}
 	for _, s := range k.sums {

@@ -49,11 +49,7 @@ func TestOracleCrypto(t *testing.T) {
 	oracle := buildOracle(t)
 	for _, e := range allETypes {
 		for _, n := range []int{1, 15, 16, 17, 100} {
-			value := make([]byte, e.suite().keySize())
-			rand.Read(value)
-			if e == DES3_CBC_SHA1_KD {
-				value = append(append(desKey(value[:7]), desKey(value[8:15])...), desKey(value[16:23])...)
-			}
+			value := randomKey(e)
 			k, err := NewKey(e, value)
 			if err != nil {
 				t.Fatal(err)
