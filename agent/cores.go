@@ -76,7 +76,9 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 		local, err := a.route(e.Remote)
 		shard.answer(ikev2.Routed{Serial: e.Serial, Local: local, Err: err})
 	case ikev2.ChildUp:
-		a.homes.up(e.Remote, n)
+		if !e.Again {
+			a.homes.up(e.Remote, n)
+		}
 		up := childUp(e)
 		shard.hand(a.policy.urgent, a.policy.input(up))
 	case ikev2.ChildDown:

@@ -258,14 +258,35 @@ type (
 		Serial uint64
 		Remote netip.Addr
 	}
-	// ChildUp tells the policy manager that a child stands.
+	// IKEUp says that an IKE SA is established. Again says that it takes the place of
+	// another one with the same peer, rekeyed or with the authentication repeated.
+	IKEUp struct {
+		Remote        string
+		Peer          string // the peer's identity
+		Local, PeerAt netip.AddrPort
+		Again         bool
+	}
+	// IKEDown says that the last IKE SA with a peer has gone.
+	IKEDown struct {
+		Remote        string
+		Peer          string // the peer's identity
+		Local, PeerAt netip.AddrPort
+		Reason        string
+	}
+	// ChildUp tells the policy manager that a child stands. Again says that it takes
+	// the place of another one for the same traffic of the same peer.
 	ChildUp struct {
 		Remote, Child string
+		Peer          string // the peer's identity
 		Info          ChildInfo
+		Again         bool
 	}
-	// ChildDown tells the policy manager that a child has gone.
+	// ChildDown tells the policy manager that a child has gone, and no other one
+	// has its traffic.
 	ChildDown struct {
 		Remote, Child string
+		Peer          string // the peer's identity
+		Info          ChildInfo
 		Reason        string
 	}
 	// InitiateFailed tells the policy manager that an Initiate came to nothing.
@@ -281,6 +302,8 @@ func (Send) effect()           {}
 func (KernelRequest) effect()  {}
 func (Job) effect()            {}
 func (Route) effect()          {}
+func (IKEUp) effect()          {}
+func (IKEDown) effect()        {}
 func (ChildUp) effect()        {}
 func (ChildDown) effect()      {}
 func (InitiateFailed) effect() {}

@@ -3,7 +3,6 @@ package ikev2
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"racoon2/ikev2/auth"
 	"racoon2/ikev2/message"
@@ -196,12 +195,6 @@ func (sa *ikeSA) authRefused(_ *row, m *received) {
 	}
 	sa.e.trace(trace.ProtoErr, reason, text, sa.attrs()...)
 	sa.destroy(reason, text)
-}
-
-// announce reports a new IKE SA.
-func (sa *ikeSA) announce() {
-	sa.e.trace(trace.Info, reasonEstablished, fmt.Sprintf("IKE SA established with %s: %s", sa.peerID, sa.suite.summary()),
-		sa.attrs(attr("nat_local", fmt.Sprint(sa.natLocal)), attr("nat_peer", fmt.Sprint(sa.natPeer)), attr("extensions", strings.Join(sa.extensions(), ", ")))...)
 }
 
 // allowsSuite says that one of the remote's proposals has all of a suite.

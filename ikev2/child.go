@@ -231,17 +231,6 @@ func (c *childSA) setLifetimes() {
 	}
 }
 
-// up announces a child that stands.
-func (c *childSA) up() {
-	c.announced = true
-	sa := c.sa
-	sa.stopTimer(timerGrace)
-	e := sa.e
-	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("child SA %s is up: %s %s, local %s, remote %s",
-		c.conf.Name, modeName(c.conf.Mode), c.suite.summary(), tsList(c.traffic.local), tsList(c.traffic.remote)), c.attrs()...)
-	e.do(ChildUp{Remote: sa.remote.Name, Child: c.conf.Name, Info: c.info()})
-}
-
 // remove takes the child out of the kernel and out of its IKE SA, at once and
 // without telling the peer.
 func (c *childSA) remove(why string) {
@@ -267,20 +256,10 @@ func (c *childSA) remove(why string) {
 	if !c.announced {
 		return
 	}
-	if !sa.carriedOn(c) {
-		e.trace(trace.Info, reasonChildDown, fmt.Sprintf("child SA %s is down: %s", c.conf.Name, why), c.attrs()...)
-		e.do(ChildDown{Remote: sa.remoteName(), Child: c.conf.Name, Reason: why})
+	if !c.carriedOn() {
+		c.down(why)
 	}
 	sa.armGrace()
-}
-
-// carriedOn says that another child does what this one did, in this IKE SA or in
-// another one with the same peer, such as the one that repeats its authentication.
-func (sa *ikeSA) carriedOn(c *childSA) bool {
-	does := func(other *childSA) bool { return other.conf == c.conf && other.state == childUp }
-	return slices.ContainsFunc(sa.children, does) || slices.ContainsFunc(sa.e.byRemote[sa.remoteName()], func(other *ikeSA) bool {
-		return sameIdentity(other.peerID, sa.peerID) && slices.ContainsFunc(other.children, does)
-	})
 }
 
 func (sa *ikeSA) remoteName() string {

@@ -38,6 +38,7 @@ type node struct {
 	traces   []trace.Event
 	ups      []ChildUp
 	downs    []ChildDown
+	said     []string // what was announced
 	failures []InitiateFailed
 	holdJobs bool
 	jobs     []Job
@@ -89,15 +90,30 @@ func (n *node) carryOut(f Effect) {
 		n.finish(f)
 	case Route:
 		n.handle(Routed{Serial: f.Serial, Local: n.addr})
+	case IKEUp:
+		n.say("IKE SA", f.Remote, f.Again)
+	case IKEDown:
+		n.said = append(n.said, "IKE SA "+f.Remote+" down")
 	case ChildUp:
 		n.ups = append(n.ups, f)
+		n.say("child", f.Child, f.Again)
 	case ChildDown:
 		n.downs = append(n.downs, f)
+		n.said = append(n.said, "child "+f.Child+" down")
 	case InitiateFailed:
 		n.failures = append(n.failures, f)
 	case Trace:
 		n.traces = append(n.traces, f.Event)
 	}
+}
+
+// say notes an announcement.
+func (n *node) say(what, name string, again bool) {
+	word := "up"
+	if again {
+		word = "again"
+	}
+	n.said = append(n.said, what+" "+name+" "+word)
 }
 
 func (n *node) finish(j Job) {

@@ -44,6 +44,7 @@ type ikeSA struct {
 	expires         time.Time // zero: never
 	heard           time.Time
 	closing         bool // a deletion is queued
+	announced       bool // IKEUp was emitted, and IKEDown is due
 	postponed       []task
 	x               exchanger
 	frag            fragmentation
@@ -255,6 +256,7 @@ func (sa *ikeSA) destroy(reason, text string) {
 	if was == stateEstablished || was == stateRekeyed || was == stateDeleting {
 		e.trace(trace.Info, reasonIKEDeleted, "IKE SA is gone: "+text, sa.attrs()...)
 	}
+	sa.down(text)
 	for _, t := range tasks {
 		t.failed(sa, reason, text)
 	}

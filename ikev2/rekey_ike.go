@@ -234,6 +234,7 @@ func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, n
 func (sa *ikeSA) handOver(next *ikeSA) {
 	sa.state = stateRekeyed
 	sa.e.trace(trace.Info, reasonIKERekeyed, "IKE SA rekeyed", next.attrs()...)
+	next.succeed(sa)
 	for _, c := range sa.children {
 		c.sa = next
 	}
