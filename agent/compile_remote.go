@@ -57,7 +57,7 @@ func encryptions(in []config.Encryption) []ikev2.Encryption {
 }
 
 // peers compiles peers_ipaddr. Without one the peer is told by its identity
-// alone, from wherever it comes. Host names are left out; config has said so.
+// alone, from wherever it comes.
 func (c *compiler) peers(k *config.IKEv2, out *ikev2.Remote) {
 	if len(k.PeersIPAddr) == 0 {
 		out.AnyPeer = true
@@ -67,6 +67,8 @@ func (c *compiler) peers(k *config.IKEv2, out *ikev2.Remote) {
 		switch {
 		case a.Kind == config.AddressMacro && a.Macro.Any():
 			out.AnyPeer = true
+		case a.Kind == config.AddressFQDN:
+			c.find(config.Warning, a.Pos, "host-name", "write the address", "the host name %s is left out: names of peers are not looked up yet", a.Name)
 		case a.Kind == config.AddressInet:
 			out.Peers = append(out.Peers, netip.AddrPortFrom(a.Addr, a.Port))
 		case a.Kind == config.AddressMacro:

@@ -126,11 +126,15 @@ func (r *resolving) settle() {
 	r.proxy.Input(resolver.Reconfigure{Settings: &s})
 }
 
-// upstreams are the configured servers. The AD bit of one on this host is believed.
-func upstreams(in []config.Address) []resolver.Upstream {
+// upstreams are the configured servers. The AD bit of one on this host
+// or over TLS is believed (RFC 4035 §4.9.3). Servers given by name are left out.
+func upstreams(in []config.NameServer) []resolver.Upstream {
 	var out []resolver.Upstream
-	for _, at := range addrPorts(in) {
-		out = append(out, resolver.Upstream{Addr: at, Trusted: at.Addr().IsLoopback()})
+	for _, n := range in {
+		if n.Kind == config.AddressInet {
+			at := netip.AddrPortFrom(n.Addr.Unmap(), n.Port)
+			out = append(out, resolver.Upstream{Addr: at, TLSName: n.TLSName, Trusted: n.TLSName != "" || at.Addr().IsLoopback()})
+		}
 	}
 	return out
 }

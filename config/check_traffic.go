@@ -78,7 +78,7 @@ func (r *resolver) checkEndPoints(p *Policy, v view) {
 		switch {
 		case a == nil:
 		case a.Kind == AddressFQDN:
-			r.errorf("host-name", at(a.Pos, a.Name), "write the address", "%s is a host name: names are not resolved yet", name)
+			r.oneName("the end of a tunnel", *a)
 		case !a.IsHost():
 			r.errorf("bad-address", at(a.Pos, a.String()), "write one address", "the end of a tunnel is an address, not a network")
 		}

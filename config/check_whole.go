@@ -177,7 +177,7 @@ func (r *resolver) checkSameIDs() {
 func sharePeer(a, b *Remote) bool {
 	for _, x := range a.IKEv2.PeersIPAddr {
 		for _, y := range b.IKEv2.PeersIPAddr {
-			if x.Kind == AddressInet && y.Kind == AddressInet && x.Addr == y.Addr && x.Port == y.Port {
+			if (x.Kind == AddressInet || x.Kind == AddressFQDN) && x.Kind == y.Kind && x.Addr == y.Addr && x.Name == y.Name && x.Port == y.Port {
 				return true
 			}
 		}

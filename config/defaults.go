@@ -35,7 +35,18 @@ const (
 	defaultDNSPort  = 53
 	defaultRADIUS   = 1812
 
+	defaultTLSPort = 853
+
 	defaultMetricsPort = 9580
+)
+
+// The built-in values of the resolver; they are those of its settings.
+const (
+	defaultCacheSize    = 10000 // answers
+	defaultTTLFloor     = 5 * time.Second
+	defaultTTLCeiling   = 24 * time.Hour
+	defaultGateTime     = time.Second
+	defaultAddressGrace = time.Minute
 )
 
 // The built-in algorithms (RFC 8247, RFC 8221): AEADs first.

@@ -25,7 +25,6 @@
 // configurations (Diff). What the original does not have is marked in
 // model_extensions.go.
 //
-// Known limits: IKEv1 and KINK blocks are read and reported as not built; host
-// names where an address may stand are read and reported as not usable yet; a
+// Known limits: IKEv1 and KINK blocks are read and reported as not built; a
 // list inside one quoted value is not split.
 package config

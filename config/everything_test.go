@@ -11,7 +11,11 @@ interface {
 	spmd_password "${KEYS}/spmd.pwd";
 	application_bypass off; kernel userspace; metrics 127.0.0.1 port 9100; log_format json;
 };
-resolver { resolver on; nameserver 192.0.2.53; dns_query { 127.0.0.1; ::1 port domain; }; };
+resolver {
+	resolver on; nameserver { 192.0.2.53; 192.0.2.54 port 8853 tls dns.example.org; dns.example.net tls; }; dns_query { 127.0.0.1; ::1 port domain; };
+	cache_size 100; ttl_floor 1 min; ttl_ceiling 1 hour; serve_stale 1 day; prefetch on; gate_time 2; gate_outcome answer;
+	address_grace_period 0; address_grace_action none; rate_limit 100; rate_burst 300; require_dnssec on; forward { "corp.test"; lan; };
+};
 default {
 	remote {
 		acceptable_kmp { ikev2; ikev1; };

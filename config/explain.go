@@ -38,7 +38,7 @@ var explanations = collectExplanations()
 func collectExplanations() map[string]explanation {
 	all := map[string]explanation{}
 	for _, m := range []map[string]explanation{
-		interfaceExplanations, remoteExplanations, ikev2Explanations, trafficExplanations,
+		interfaceExplanations, resolverExplanations, remoteExplanations, ikev2Explanations, trafficExplanations,
 	} {
 		maps.Copy(all, m)
 	}
@@ -132,7 +132,7 @@ func stateOf(d *directive) string {
 // unitsOf says what a bare number counts.
 func unitsOf(v value) string {
 	switch v.syntax {
-	case timeSpan.syntax:
+	case timeSpan.syntax, span.syntax:
 		return "seconds where no unit is written"
 	case octets.syntax:
 		return "octets where no unit is written; 1 KB is 1024 octets"

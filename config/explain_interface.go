@@ -1,6 +1,6 @@
 package config
 
-// interfaceExplanations are of the sections and of interface and resolver.
+// interfaceExplanations are of the sections and of interface.
 var interfaceExplanations = map[string]explanation{
 	"top/setval": {means: "Names for values: ${NAME} stands for one inside quotes, wherever it is written. There is one setval section; a value may use other names, and $[NAME] for an environment variable.",
 		example: `setval { PSKDIR "/etc/racoon2/psk"; };`},
@@ -23,10 +23,7 @@ var interfaceExplanations = map[string]explanation{
 	"spmd_password":  {means: "The file with the password of the control sockets; only its owner may read it.", otherwise: "a password that is made at every start", example: `"/etc/racoon2/spmd.pwd"`},
 	"application_bypass": {means: "Lets IKE's own packets past the policies.", builtin: "on",
 		example: "off"},
-	"kernel":            {means: "What carries IPsec: the first that works, Linux's XFRM, PF_KEY, or this program with a TUN device.", builtin: "auto", example: "xfrm"},
-	"metrics":           {means: "The address on which metrics are served for Prometheus.", otherwise: "not served; port 9580 where none is written", example: "127.0.0.1 port 9100"},
-	"log_format":        {means: "The form of the agent's log: lines for people, or one JSON object a line.", builtin: "text", example: "json"},
-	"resolver/resolver": {means: "Runs the DNS proxy, which keeps the policies of selectors with host names in step with their addresses.", builtin: "off", example: "on"},
-	"nameserver":        {means: "The name servers that the proxy asks.", otherwise: "none; port 53 where none is written", example: "192.0.2.53"},
-	"dns_query":         {means: "The addresses on which the proxy answers.", otherwise: "none; port 53 where none is written", example: "127.0.0.1"},
+	"kernel":     {means: "What carries IPsec: the first that works, Linux's XFRM, PF_KEY, or this program with a TUN device.", builtin: "auto", example: "xfrm"},
+	"metrics":    {means: "The address on which metrics are served for Prometheus.", otherwise: "not served; port 9580 where none is written", example: "127.0.0.1 port 9100"},
+	"log_format": {means: "The form of the agent's log: lines for people, or one JSON object a line.", builtin: "text", example: "json"},
 }

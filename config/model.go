@@ -63,8 +63,9 @@ type Interface struct {
 type Resolver struct {
 	Pos         Pos
 	On          bool
-	NameServers []Address // upstream servers, Port 53 where none is written
-	DNSQuery    []Address // listen addresses, Port 53 where none is written
+	NameServers []NameServer // upstream servers
+	DNSQuery    []Address    // listen addresses, Port 53 where none is written
+	ResolverOptions
 }
 
 // KMP is a key management protocol.

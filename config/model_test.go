@@ -82,6 +82,13 @@ func TestEverything(tt *testing.T) {
 	check("interface", []any{c.Interface.IKE[1].Interface, c.Interface.KINK[0].Port, c.Interface.SPMD[0].Name, c.Interface.SPMD[1].Port, c.Interface.SPMDPassword, c.Interface.ApplicationBypass},
 		[]any{"eth0", uint16(910), "/run/racoon2/spmif", uint16(9555), "/etc/racoon2/spmd.pwd", false})
 	check("resolver", []any{c.Resolver.On, c.Resolver.NameServers[0].Port, c.Resolver.DNSQuery[1].Port}, []any{true, uint16(53), uint16(53)})
+	check("nameserver over TLS", []any{c.Resolver.NameServers[1].Port, c.Resolver.NameServers[1].TLSName, c.Resolver.NameServers[2].Port, c.Resolver.NameServers[2].TLSName},
+		[]any{uint16(8853), "dns.example.org", uint16(853), "dns.example.net"})
+	check("resolver's options", c.Resolver.ResolverOptions, ResolverOptions{
+		CacheSize: 100, TTLFloor: time.Minute, TTLCeiling: time.Hour, ServeStale: 24 * time.Hour, Prefetch: true,
+		GateTime: 2 * time.Second, GateOutcome: GateAnswer, AddressAction: ActionNone,
+		RateLimit: 100, RateBurst: 300, RequireDNSSEC: true, Forward: []string{"corp.test", "lan"},
+	})
 }
 
 // TestEveryDirectiveIsRead keeps everything complete: each row of the language

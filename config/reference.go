@@ -44,6 +44,8 @@ func Introduction() []string {
 		"An address is a number, a host name or a macro. MY_IP is every address of this host, MY_IPV4 and MY_IPV6 those of a family, MY_IPV6_GLOBAL and MY_IPV6_LINKLOCAL those of a scope, MY_HOA is like MY_IP; " +
 			"%NAME behind a macro narrows it to a network interface. IP_ANY and IP_UNSPECIFIED are any address, and IP_RW is any, to be filled in with the peer's. A prefix length and a port may follow. " +
 			"Macros are looked at again when addresses change.",
+		"A host name may stand in peers_ipaddr, my_sa_ipaddr, peers_sa_ipaddr, src, dst and nameserver. It is looked up by the agent while it runs, never when the file is read, and looked up again when the life of its records ends: " +
+			"with the resolver section on by its name servers, and with the hosts file first, as nsswitch.conf has it. It is never an identity: my_id and peers_id say who a peer is, wherever it is found.",
 		"Between quotes ${NAME} is the value of a setval, and $[NAME] is an environment variable. Values may hold such names themselves, and setval may stand anywhere, except that in include a setval must stand above its use.",
 		"A directive that stands in default's section of the same kind holds wherever it is not written. What is written holds, 0, infinite and off included. Lists are replaced, not merged.",
 		"A directive that has no effect is warned about, with the reason, unless it asks for what happens anyway.",

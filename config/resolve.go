@@ -268,6 +268,7 @@ func (r *resolver) build() {
 	r.checkSamePeers()
 	r.checkSameIDs()
 	r.checkPools()
+	r.checkNames()
 	r.checkInterface()
 	if !r.report.list.HasErrors() { // these would only echo errors elsewhere
 		r.checkReverses()

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // ikev2 reads the settings for IKEv2. The reason says why the remote cannot use
@@ -34,9 +33,6 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 	k.RADIUS = r.radius(v)
 	r.checkIdentities(remote, v, k)
 	reason := r.authMethods(remote, v, k)
-	if reason == "" {
-		reason = r.usablePeers(k)
-	}
 	p := r.ikeProposals(v)
 	if reason == "" {
 		reason = p.reason
@@ -101,7 +97,14 @@ func (r *resolver) checkIdentities(remote *Remote, v view, k *IKEv2) {
 			"remote %s has no peers_id; its address %s is taken", clip(remote.Name), ids[0].Value)
 		return
 	}
-	r.errorf("no-peers-id", at(v.pos(), "ikev2"), `add: peers_id fqdn "peer.example.org";`,
+	name := "peer.example.org"
+	for _, a := range k.PeersIPAddr {
+		if a.Kind == AddressFQDN {
+			name = a.Name
+			break
+		}
+	}
+	r.errorf("no-peers-id", at(v.pos(), "ikev2"), fmt.Sprintf("add: peers_id fqdn %q;", name),
 		"remote %s has no peers_id: with verify_id on nobody would be accepted", clip(remote.Name))
 }
 
@@ -115,21 +118,6 @@ func addressIDs(peers []Address) []ID {
 		}
 	}
 	return ids
-}
-
-// usablePeers says why none of the addresses of a peer can be used.
-func (r *resolver) usablePeers(k *IKEv2) string {
-	var names []string
-	for _, a := range k.PeersIPAddr {
-		if a.Kind != AddressFQDN {
-			return ""
-		}
-		names = append(names, a.Name)
-	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "its peers_ipaddr are host names, which are not resolved yet (" + clip(strings.Join(names, ", ")) + ")"
 }
 
 // provide reads what a responder hands out.
@@ -182,6 +170,9 @@ func (k *IKEv2) endPoint() *Address {
 		case a.Kind == AddressMacro && a.Macro.Any():
 			a.Macro, a.Port, a.HasPort = MacroRW, 0, false
 			return &a
+		case a.Kind == AddressFQDN:
+			a.Port, a.HasPort = 0, false
+			return &a
 		}
 	}
 	return nil
@@ -191,6 +182,7 @@ func (k *IKEv2) endPoint() *Address {
 func (r *resolver) checkSamePeers() {
 	type peer struct {
 		addr netip.AddrPort
+		name string
 		id   string
 	}
 	first := map[peer]*Remote{}
@@ -199,11 +191,11 @@ func (r *resolver) checkSamePeers() {
 			continue
 		}
 		for _, p := range remote.IKEv2.PeersIPAddr {
-			if p.Kind != AddressInet || !p.IsHost() {
+			if p.Kind != AddressInet && p.Kind != AddressFQDN || !p.IsHost() {
 				continue
 			}
 			for _, id := range remote.IKEv2.PeersID {
-				key := peer{netip.AddrPortFrom(p.Addr, p.Port), fmt.Sprint(id.Type, " ", id.Value)}
+				key := peer{netip.AddrPortFrom(p.Addr, p.Port), p.Name, fmt.Sprint(id.Type, " ", id.Value)}
 				if old := first[key]; old != nil && old != remote {
 					r.warnf("same-peer", at(remote.Pos, "remote"), "give one of them another peers_id",
 						"remotes %s and %s have the same peer %s with the same peers_id %s: the first in the file answers",

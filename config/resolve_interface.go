@@ -83,20 +83,3 @@ func (r *resolver) checkInterface() {
 		}
 	}
 }
-
-// buildResolver fills the resolver section.
-func (r *resolver) buildResolver() {
-	v := view{own: r.dns}
-	d := &r.config.Resolver
-	d.Pos = v.pos()
-	d.On = get(v, "resolver", false)
-	d.NameServers = withPorts(get[[]Address](v, "nameserver", nil), defaultDNSPort)
-	d.DNSQuery = withPorts(get[[]Address](v, "dns_query", nil), defaultDNSPort)
-	for _, name := range []string{"nameserver", "dns_query"} {
-		for _, a := range get[[]Address](v, name, nil) {
-			if a.Kind != AddressInet || !a.IsHost() {
-				r.errorf("bad-address", at(a.Pos, a.String()), "write an address in numbers", "%s must be an address in numbers", name)
-			}
-		}
-	}
-}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -183,25 +182,29 @@ type bound struct {
 	unit, why  string
 }
 
-// checkCommon reports values outside their bounds and puts them inside.
-func (r *resolver) checkCommon(v view, c *Common) {
-	for _, b := range []bound{
-		{"nonce_size", c.NonceSize, 16, 256, "octets", " (RFC 7296 §3.9)"},
-		{"max_padlen", int(min(get(v, "max_padlen", uint64(0)), 1<<20)), 0, 255, "octets", ""},
-		{"max_retry_to_send", c.MaxRetryToSend, 1, 100, "retransmissions", ""},
-		{"times_per_send", c.TimesPerSend, 1, 10, "copies", ""},
-		{"interval_to_send", int(c.IntervalToSend / time.Second), 1, 3600, "seconds", ""},
-	} {
-		if b.value >= b.least && b.value <= b.top {
+// withinBounds reports values outside their bounds.
+func (r *resolver) withinBounds(v view, bounds []bound) {
+	for _, b := range bounds {
+		if b.value >= b.least && b.value <= b.top || v.get(b.name) == nil {
 			continue
 		}
 		r.errorf("out-of-range", at(v.posOf(b.name), b.name), fmt.Sprintf("write %d to %d %s", b.least, b.top, b.unit),
 			"%s lies outside %d to %d %s%s", b.name, b.least, b.top, b.unit, b.why)
 	}
+}
+
+// checkCommon looks at what all protocols have.
+func (r *resolver) checkCommon(v view, c *Common) {
+	r.withinBounds(v, []bound{
+		{"nonce_size", c.NonceSize, 16, 256, "octets", " (RFC 7296 §3.9)"},
+		{"max_padlen", int(min(get(v, "max_padlen", uint64(0)), 1<<20)), 0, 255, "octets", ""},
+		{"max_retry_to_send", c.MaxRetryToSend, 1, 100, "retransmissions", ""},
+		{"times_per_send", c.TimesPerSend, 1, 10, "copies", ""},
+		{"interval_to_send", int(c.IntervalToSend / time.Second), 1, 3600, "seconds", ""},
+	})
 	for i, a := range c.PeersIPAddr {
 		if a.Kind == AddressFQDN {
-			r.warnf("host-name", at(a.Pos, a.Name), "write the address",
-				"the host name %s is left out: names are not resolved yet", clip(strconv.Quote(a.Name)))
+			r.oneName("a peer", a)
 			continue
 		}
 		if a.Kind == AddressInet && a.Addr.IsUnspecified() && (a.IsHost() || a.Prefix.Bits() == 0) {

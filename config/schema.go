@@ -82,8 +82,21 @@ var interfaceDirectives = []directive{
 	{name: "log_format", where: inInterface, value: oneOf(logFormatWords), once: true, idle: "the option --log-format of racoon2 run decides", quiet: uint8(LogText)},
 
 	{name: "resolver", where: inResolver, value: boolean},
-	{name: "nameserver", where: inResolver, value: addressList},
+	{name: "nameserver", where: inResolver, value: nameServerList},
 	{name: "dns_query", where: inResolver, value: addressList},
+	{name: "cache_size", where: inResolver, value: number, idle: notYet, quiet: defaultCacheSize},
+	{name: "ttl_floor", where: inResolver, value: span, idle: notYet, quiet: defaultTTLFloor},
+	{name: "ttl_ceiling", where: inResolver, value: span, idle: notYet, quiet: defaultTTLCeiling},
+	{name: "serve_stale", where: inResolver, value: span, idle: notYet},
+	{name: "prefetch", where: inResolver, value: boolean, idle: notYet},
+	{name: "gate_time", where: inResolver, value: span, idle: notYet, quiet: defaultGateTime},
+	{name: "gate_outcome", where: inResolver, value: oneOf(gateWords), idle: notYet, quiet: uint8(GateServFail)},
+	{name: "address_grace_period", where: inResolver, value: span, idle: notYet, quiet: defaultAddressGrace},
+	{name: "address_grace_action", where: inResolver, value: oneOf(graceWords), idle: notYet, quiet: uint8(ActionDiscard)},
+	{name: "rate_limit", where: inResolver, value: number, idle: notYet},
+	{name: "rate_burst", where: inResolver, value: number, idle: notYet},
+	{name: "require_dnssec", where: inResolver, value: boolean, idle: notYet},
+	{name: "forward", where: inResolver, value: domainList, idle: notYet},
 }
 
 var remoteDirectives = []directive{

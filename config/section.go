@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // section is one section or block with its directives read into typed values.
@@ -165,7 +166,9 @@ func (d *directive) asksNothing(val any) bool {
 	case uint32:
 		return v == 0
 	case int:
-		return d.quiet == v
+		return v == 0 && d.quiet == nil || d.quiet == v
+	case time.Duration:
+		return v == 0 && d.quiet == nil || d.quiet == v
 	case MSSClamp:
 		return d.quiet == v
 	}

@@ -272,6 +272,17 @@ func readOctets(r *resolver, e *entry) (any, bool) {
 // maxSeconds bounds times to a hundred years, which no arithmetic overflows.
 const maxSeconds = 100 * 366 * 86400
 
+// span is a time that has an end.
+var span = value{"NUMBER [sec | min | hours | days]", readSpan}
+
+func readSpan(r *resolver, e *entry) (any, bool) {
+	if e.body == nil && len(e.args) == 1 && e.args[0].Text == "infinite" {
+		r.wants(e, e.args[0], "%s cannot be infinite", e.dir.name)
+		return nil, false
+	}
+	return readTime(r, e)
+}
+
 func readTime(r *resolver, e *entry) (any, bool) {
 	n, ok := r.quantity(e, timeUnits, maxSeconds)
 	return time.Duration(n) * time.Second, ok

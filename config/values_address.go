@@ -121,7 +121,7 @@ func parseAddress(s string) (Address, *addressError) {
 		return Address{}, &addressError{fmt.Sprintf("%s is a range of addresses", clip(s)),
 			"ranges belong in addresspool; write a prefix here"}
 	}
-	if !isHostName(base) || hasIf {
+	if !isHostName(strings.TrimPrefix(base, "*.")) || hasIf {
 		return Address{}, &addressError{fmt.Sprintf("%s is neither an address nor a host name", clip(strconv.Quote(s))), nearMacro(base)}
 	}
 	a := Address{Kind: AddressFQDN, Name: host}
@@ -208,6 +208,21 @@ func isHostName(s string) bool {
 	}
 	last := labels[len(labels)-1]
 	return strings.Trim(last, "0123456789") != ""
+}
+
+// isOneName reports whether the address is the name of one host: neither with a
+// prefix length, nor with a * for all names below another.
+func (a Address) isOneName() bool {
+	return a.Kind == AddressFQDN && !a.HasPrefix && !strings.HasPrefix(a.Name, "*")
+}
+
+// oneName refuses a name that stands for more than the addresses of one host.
+func (r *resolver) oneName(what string, a Address) bool {
+	if a.isOneName() {
+		return true
+	}
+	r.errorf("bad-address", at(a.Pos, a.String()), "write the name alone", "%s is one host: a name stands there without a prefix length and without *", what)
+	return false
 }
 
 // nearMacro is a hint for an address that looks like a macro.

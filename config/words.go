@@ -33,6 +33,8 @@ var (
 	offloadWords   = []word{
 		{"off", uint8(OffloadOff)}, {"crypto", uint8(OffloadCrypto)}, {"packet", uint8(OffloadPacket)},
 	}
+	gateWords          = []word{{"servfail", uint8(GateServFail)}, {"answer", uint8(GateAnswer)}}
+	graceWords         = []word{{"discard", uint8(ActionDiscard)}, {"none", uint8(ActionNone)}}
 	selectorCheckWords = []word{{"obey", uint8(CheckObey)}, {"exact", uint8(CheckExact)}}
 	proposalCheckWords = []word{
 		{"obey", uint8(CheckObey)}, {"strict", uint8(CheckStrict)},
