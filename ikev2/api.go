@@ -209,22 +209,37 @@ type (
 		Err    error
 	}
 	// Reconfigure replaces the settings. IKE SAs whose remote is unchanged stay untouched;
-	// those of removed or changed remotes are deleted.
+	// those of removed or changed remotes are deleted. Where only the addresses of
+	// a remote have changed, it is as PeerAddresses.
 	Reconfigure struct{ Settings *Settings }
+	// PeerAddresses replaces the addresses of a remote, as when its name has others
+	// now. New IKE SAs begin with them, in turn. IKE SAs at an address that left the
+	// list are moved: by MOBIKE where it is agreed and this host began
+	// (RFC 4555 §3.5), otherwise another IKE SA is made before the old one goes. An
+	// empty list moves nothing.
+	PeerAddresses struct {
+		Remote string
+		Peers  []netip.AddrPort
+	}
+	// LocalAddresses says which addresses this host can speak IKE from now: all of
+	// them. IKE SAs at an address that is gone are moved likewise.
+	LocalAddresses struct{ Addrs []netip.Addr }
 	// Shutdown deletes all SAs, telling the peers; the engine is done when Idle.
 	Shutdown struct{}
 )
 
-func (Datagram) input()     {}
-func (Timeout) input()      {}
-func (KernelResult) input() {}
-func (KernelEvent) input()  {}
-func (JobDone) input()      {}
-func (Initiate) input()     {}
-func (Terminate) input()    {}
-func (Routed) input()       {}
-func (Reconfigure) input()  {}
-func (Shutdown) input()     {}
+func (Datagram) input()       {}
+func (Timeout) input()        {}
+func (KernelResult) input()   {}
+func (KernelEvent) input()    {}
+func (JobDone) input()        {}
+func (Initiate) input()       {}
+func (Terminate) input()      {}
+func (Routed) input()         {}
+func (Reconfigure) input()    {}
+func (PeerAddresses) input()  {}
+func (LocalAddresses) input() {}
+func (Shutdown) input()       {}
 
 // ---- effects ----
 
@@ -289,6 +304,13 @@ type (
 		Info          ChildInfo
 		Reason        string
 	}
+	// ChildMoved tells the policy manager that a child's tunnel has other end points
+	// now. Its SAs are moved already.
+	ChildMoved struct {
+		Peer, Child         string // the remote's and the outbound selector's names
+		OldLocal, OldRemote netip.Addr
+		Local, Remote       netip.Addr
+	}
 	// InitiateFailed tells the policy manager that an Initiate came to nothing.
 	InitiateFailed struct {
 		Remote, Child string
@@ -306,6 +328,7 @@ func (IKEUp) effect()          {}
 func (IKEDown) effect()        {}
 func (ChildUp) effect()        {}
 func (ChildDown) effect()      {}
+func (ChildMoved) effect()     {}
 func (InitiateFailed) effect() {}
 func (Trace) effect()          {}
 

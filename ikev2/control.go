@@ -42,7 +42,8 @@ func (sa *ikeSA) terminateChild(spi kernel.SPI, why string) {
 	}
 }
 
-// reconfigure takes new settings. What is the same stays; what changed goes.
+// reconfigure takes new settings. What is the same stays; what changed goes; what
+// has only other addresses moves there.
 func (e *Engine) reconfigure(s *Settings) {
 	next := map[string]*Remote{}
 	for _, r := range s.Remotes {
@@ -60,12 +61,20 @@ func (e *Engine) reconfigure(s *Settings) {
 			continue
 		}
 		same := next[old.Name]
-		if same == nil || !reflect.DeepEqual(old, same) {
+		if same == nil || !old.sameBut(same) {
 			sa.terminate("its remote was changed or removed")
 			continue
 		}
 		sa.adopt(old, same)
+		sa.followAddresses(old, same)
 	}
+}
+
+// sameBut says that two remotes differ in nothing but their addresses.
+func (r *Remote) sameBut(other *Remote) bool {
+	a, b := *r, *other
+	a.Peers, a.AnyPeer, b.Peers, b.AnyPeer = nil, false, nil, false
+	return reflect.DeepEqual(&a, &b)
 }
 
 // adopt replaces pointers into the old settings by their equals in the new ones.

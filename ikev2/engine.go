@@ -18,10 +18,11 @@ type Engine struct {
 	cfg      Config
 	settings *Settings
 	table    []row
-	now      time.Time // of the input being handled
-	out      *Outbox   // of the input being handled
-	serial   uint64    // of the last IKE SA, job or kernel request
-	closing  bool      // Shutdown was asked for
+	now      time.Time    // of the input being handled
+	out      *Outbox      // of the input being handled
+	serial   uint64       // of the last IKE SA, job or kernel request
+	closing  bool         // Shutdown was asked for
+	locals   []netip.Addr // of this host; nil while nobody has said them
 
 	sas      map[uint64]*ikeSA // by serial
 	bySPI    map[uint64]*ikeSA // by the SPI that this host allocated
@@ -85,6 +86,10 @@ func (e *Engine) Handle(now time.Time, in Input, out *Outbox) {
 		e.routed(in)
 	case Reconfigure:
 		e.reconfigure(in.Settings)
+	case PeerAddresses:
+		e.peerAddresses(in)
+	case LocalAddresses:
+		e.localAddresses(in)
 	case Shutdown:
 		e.shutdown()
 	}

@@ -33,13 +33,15 @@ type node struct {
 	w        *world
 	name     string
 	e        *Engine
-	addr     netip.Addr
+	addr     netip.Addr   // what Route answers; invalid: no route
+	more     []netip.Addr // its other addresses
 	kernel   *testKernel
 	traces   []trace.Event
 	ups      []ChildUp
 	downs    []ChildDown
 	said     []string // what was announced
 	failures []InitiateFailed
+	moved    []ChildMoved
 	holdJobs bool
 	jobs     []Job
 }
@@ -89,7 +91,7 @@ func (n *node) carryOut(f Effect) {
 		}
 		n.finish(f)
 	case Route:
-		n.handle(Routed{Serial: f.Serial, Local: n.addr})
+		n.handle(Routed{Serial: f.Serial, Local: n.route(f.Remote)})
 	case IKEUp:
 		n.say("IKE SA", f.Remote, f.Again)
 	case IKEDown:
@@ -100,6 +102,8 @@ func (n *node) carryOut(f Effect) {
 	case ChildDown:
 		n.downs = append(n.downs, f)
 		n.said = append(n.said, "child "+f.Child+" down")
+	case ChildMoved:
+		n.moved = append(n.moved, f)
 	case InitiateFailed:
 		n.failures = append(n.failures, f)
 	case Trace:
@@ -147,6 +151,9 @@ func (w *world) step() {
 	w.t.Helper()
 	p := w.wire[0]
 	w.wire = w.wire[1:]
+	if !slices.ContainsFunc(w.nodes, func(n *node) bool { return slices.Contains(n.addrs(), p.Local.Addr()) }) {
+		return // from an address that its host has no longer
+	}
 	arriving := []Send{p}
 	if w.filter != nil {
 		arriving = w.filter(p)
@@ -159,7 +166,7 @@ func (w *world) step() {
 func (w *world) deliver(p Send) {
 	w.t.Helper()
 	for _, n := range w.nodes {
-		if n.addr == p.Remote.Addr() {
+		if slices.Contains(n.addrs(), p.Remote.Addr()) {
 			n.handle(Datagram{Local: p.Remote, Remote: p.Local, Data: slices.Clone(p.Data)})
 			return
 		}

@@ -38,6 +38,7 @@ type ikeSA struct {
 	authExpires     time.Time    // of the authentication; zero: never
 	reauthAt        time.Time    // when it is repeated; zero: not by this host, or it is under way
 	heir            *ikeSA       // that repeats the authentication
+	leaves          bool         // one of its addresses is not used any more, and no MOBIKE moves it
 	replacement     *replacement // of the IKE SA itself, while one is made
 	created         time.Time
 	established     time.Time
@@ -66,7 +67,7 @@ type setup struct {
 
 	// as initiator
 	wanted    []want
-	peerIndex int // of remote.Peers
+	peerIndex int // of remote.Peers; -1 when it has left the list
 	group     transform.KE
 	tried     []transform.KE
 	key       transform.PrivateKey

@@ -36,7 +36,7 @@ func (e *Engine) open(r *Remote, wanted []want, index int, replaces *ikeSA) {
 	if r.SetupTimeout > 0 {
 		sa.setTimer(timerGiveUp, r.SetupTimeout)
 	}
-	if my := wanted[0].child.MyEnd; my.IsValid() && !my.IsUnspecified() && my.BitLen() == peer.Addr().BitLen() {
+	if my := wanted[0].child.MyEnd; my.IsValid() && !my.IsUnspecified() && my.BitLen() == peer.Addr().BitLen() && e.hasLocal(my) {
 		sa.begin(my)
 		return
 	}

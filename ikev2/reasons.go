@@ -57,7 +57,8 @@ const (
 	reasonChildUp         = "child_up"
 	reasonChildRekeyed    = "child_rekeyed"
 	reasonChildDown       = "child_down"
-	reasonPeerMoved       = "peer_moved"
-	reasonPathSize        = "path_size" // no answer to large packets: smaller fragments are tried
+	reasonPeerMoved       = "peer_moved"     // an IKE SA has another address, or needs one
+	reasonPeerAddresses   = "peer_addresses" // a remote has other addresses now
+	reasonPathSize        = "path_size"      // no answer to large packets: smaller fragments are tried
 	reasonInitialContact  = "initial_contact"
 )

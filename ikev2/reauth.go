@@ -90,6 +90,10 @@ func (sa *ikeSA) armAuth() {
 func (sa *ikeSA) reauthenticate() {
 	e, r := sa.e, sa.remote
 	sa.reauthAt = time.Time{}
+	if sa.leaves {
+		sa.remake("its address is still not good")
+		return
+	}
 	if sa.state != stateEstablished || sa.closing || e.closing || sa.heir != nil && sa.heir.state != stateDead {
 		return
 	}
@@ -101,18 +105,8 @@ func (sa *ikeSA) reauthenticate() {
 		sa.terminate("its authentication is to be repeated, and it has no child SA")
 	default:
 		e.trace(trace.Info, reasonAuthLifetime, "repeating the authentication in another IKE SA", sa.attrs()...)
-		index := slices.IndexFunc(plainAll(r), func(a string) bool { return a == sa.peer.Addr().String() })
-		e.open(r, wanted, max(0, index), sa)
+		e.open(r, wanted, max(0, r.indexOf(sa.peer.Addr())), sa)
 	}
-}
-
-// plainAll are the addresses of a remote's peers as text without ports.
-func plainAll(r *Remote) []string {
-	list := make([]string, len(r.Peers))
-	for i, p := range r.Peers {
-		list[i] = p.Addr().Unmap().String()
-	}
-	return list
 }
 
 // missing are the selectors of old's children that the IKE SA in its place has
@@ -166,8 +160,15 @@ func (t *retireTask) start(sa *ikeSA) {
 		sa.taskDone()
 		return
 	}
-	sa.e.trace(trace.Info, reasonReauthenticated, "the authentication was repeated", sa.attrs()...)
-	old.terminate("its authentication was repeated")
+	if old.leaves {
+		// The peer can hardly be told over the addresses that were left. It finds
+		// the IKE SA by its SPIs, wherever the deletion comes from (RFC 7296 §2.11).
+		old.local, old.peer = sa.local, sa.peer
+		old.terminate("another IKE SA has taken its place at another address")
+	} else {
+		sa.e.trace(trace.Info, reasonReauthenticated, "the authentication was repeated", sa.attrs()...)
+		old.terminate("its authentication was repeated")
+	}
 	sa.taskDone()
 }
 
@@ -185,6 +186,7 @@ func (sa *ikeSA) inheritAuth(old *ikeSA) {
 // the successor is what it replaces.
 func (sa *ikeSA) passHeir(next *ikeSA) {
 	heir := sa.heir
+	next.leaves = sa.leaves
 	if heir == nil {
 		return
 	}
