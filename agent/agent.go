@@ -144,6 +144,7 @@ func (a *Agent) start() error {
 		return err
 	}
 	a.startDrivers()
+	a.tellAddresses()
 	if err := a.startPolicies(); err != nil {
 		return err
 	}

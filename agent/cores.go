@@ -83,6 +83,9 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 		shard.hand(a.policy.urgent, a.policy.input(up))
 	case ikev2.ChildDown:
 		a.homes.down(e.Remote, n)
+	case ikev2.ChildMoved:
+		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldRemote, Local: e.Local, Remote: e.Remote}
+		shard.hand(a.policy.urgent, a.policy.input(moved))
 	case ikev2.InitiateFailed:
 		failed := policy.InitiateFailed{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}
 		shard.hand(a.policy.urgent, a.policy.input(failed))

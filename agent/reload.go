@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"racoon2/config"
 	"racoon2/ikev2"
 	"racoon2/policy"
 )
@@ -61,6 +60,7 @@ func (a *Agent) reload(ctx context.Context) error {
 		}
 	}
 	a.plan.Store(p)
+	a.tellAddresses()
 	if err := a.reconfigure(ctx, p.compiled); err != nil {
 		return err
 	}
@@ -136,46 +136,4 @@ func (a *Agent) reconfigure(ctx context.Context, c *Compiled) error {
 		}
 	}
 	return a.policy.post(ctx, policy.Reconfigure{Settings: c.Policy})
-}
-
-// addressesChanged looks at this host's addresses and, when they are others,
-// tells the policy manager and compiles the macros anew, with the keys that
-// were read with the configuration.
-func (a *Agent) addressesChanged() {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
-	if a.ending {
-		return
-	}
-	host, err := interfaces()
-	if err != nil {
-		a.main.Warn("addresses of this host", "error", err)
-		return
-	}
-	if sameInterfaces(host, a.host) {
-		return
-	}
-	a.main.Info("addresses of this host have changed")
-	a.host = host
-	if err := a.policy.post(a.ctx, policy.Addresses{Interfaces: host}); err != nil {
-		return
-	}
-	before := a.plan.Load()
-	caps := a.backend.Capabilities()
-	compiled, findings := Compile(before.cfg, CompileOptions{
-		Interfaces: host, ReqIDs: before.compiled.ReqIDs, Kernel: &caps,
-		ReadSecret: func(path string) ([]byte, error) { return before.secrets[path], nil },
-	})
-	if findings.HasErrors() {
-		for _, f := range findings {
-			if f.Severity == config.Error {
-				a.main.Warn("with the new addresses: " + f.String())
-			}
-		}
-		return
-	}
-	after := *before
-	after.compiled = compiled
-	a.plan.Store(&after)
-	_ = a.reconfigure(a.ctx, compiled)
 }

@@ -21,7 +21,7 @@ func (r *Remote) indexOf(a netip.Addr) int {
 
 // hasLocal says that this host has an address, as far as is known.
 func (e *Engine) hasLocal(a netip.Addr) bool {
-	return e.locals == nil || slices.Contains(e.locals, a.Unmap())
+	return e.locals == nil || slices.Contains(e.locals, a.Unmap().WithZone(""))
 }
 
 // peerAddresses gives a remote another list. The settings are shared with other
@@ -74,7 +74,7 @@ func (e *Engine) localAddresses(in LocalAddresses) {
 	before := e.locals
 	e.locals = make([]netip.Addr, 0, len(in.Addrs))
 	for _, a := range in.Addrs {
-		if a = a.Unmap(); !slices.Contains(e.locals, a) {
+		if a = a.Unmap().WithZone(""); !slices.Contains(e.locals, a) {
 			e.locals = append(e.locals, a)
 		}
 	}
