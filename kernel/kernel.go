@@ -176,7 +176,9 @@ type SAState struct {
 // PolicyID is the kernel's number for a policy (spmif's spid).
 type PolicyID uint32
 
-// Template is one IPsec transform that a Protect policy asks for.
+// Template is one IPsec transform that a Protect policy asks for. IPComp never
+// has a say of its own about what may arrive, since packets that do not get
+// smaller are not compressed (RFC 3173 §2.2): its Level counts when packets leave.
 type Template struct {
 	Src, Dst netip.Addr // tunnel end points; the zero Addr in transport mode
 	Proto    Protocol
@@ -319,6 +321,7 @@ type (
 		ID        PolicyID
 		Selector  Selector
 		Direction Direction
+		Binding   Binding
 	}
 	// Resync says that events were lost: dump and reconcile.
 	Resync struct{}

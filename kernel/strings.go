@@ -86,6 +86,27 @@ func (e EngineID) String() string {
 	return unknown("EngineID", uint8(e))
 }
 
+// String is "0x1/0xffffffff", value and mask; "none" for the zero Mark.
+func (m Mark) String() string {
+	if m == (Mark{}) {
+		return "none"
+	}
+	return fmt.Sprintf("%#x/%#x", m.Value, m.Mask)
+}
+
+// String is "no", "crypto" or "packet".
+func (o Offload) String() string {
+	switch o {
+	case NoOffload:
+		return "no"
+	case OffloadCrypto:
+		return "crypto"
+	case OffloadPacket:
+		return "packet"
+	}
+	return unknown("Offload", uint8(o))
+}
+
 // String is "esp 0x0000100a to 192.0.2.1".
 func (id SAID) String() string {
 	return id.Proto.String() + " " + id.SPI.String() + " to " + id.Dst.String()

@@ -156,7 +156,8 @@ func TestKernelRefuses(t *testing.T) {
 func TestKernelCannot(t *testing.T) {
 	r := newRig(t)
 	bundle := transport("both", "192.0.2.1", "198.51.100.1", func(s *Selector) { s.Bundle = []kernel.Protocol{kernel.ESP, kernel.AH} })
-	r.run(Start{settings(bundle)}) // which this kernel does not support
+	r.k.Capabilities.Bundles = false
+	r.run(Start{settings(bundle)})
 	r.wantTrace(ReasonPolicyFailed, "not tried again before the configuration changes")
 	if _, ok := r.m.Deadline(); ok {
 		t.Error("it will be tried again")

@@ -251,7 +251,7 @@ var bugs = []bug{
 		name: "accepts clear packets where they are protected",
 		tap: func() *Tap {
 			return &Tap{Deliver: func(_ *Host, d *fake.Datagram, p *fake.Packet) *fake.Packet {
-				if !d.ESP && p == nil {
+				if !d.Protected() && p == nil {
 					return &d.Inner
 				}
 				return p
@@ -280,7 +280,7 @@ var bugs = []bug{
 		name: "asks for one child after the other",
 		tap: func() *Tap {
 			return &Tap{Output: func(h *Host, _ fake.Packet, d *fake.Datagram) *fake.Datagram {
-				if d != nil && d.ESP {
+				if d != nil && d.Protected() {
 					again := ikev2.Initiate{Remote: "osaka", Child: "osaka_out", Packet: &d.Inner.Selector}
 					h.later(0, func() { h.engineInput(h.shards[0], again) })
 				}

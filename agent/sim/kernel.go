@@ -239,7 +239,7 @@ func (h *Host) receive(d *fake.Datagram) {
 	if !h.kernelRuns {
 		return
 	}
-	if d.ESP && d.DstPort != 0 && (!h.alive || !h.listens(d.DstPort)) {
+	if d.Protected() && d.DstPort != 0 && (!h.alive || !h.listens(d.DstPort)) {
 		return // the socket that carries it is the process's
 	}
 	p, events := h.kernel.Input(h.w.Now(), d)

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -73,7 +72,7 @@ func (n *network) arriveIKE(to *Host, src, dst netip.AddrPort, data []byte) {
 // sendKernel puts a datagram of a kernel on the wire.
 func (n *network) sendKernel(from *Host, d *fake.Datagram) {
 	moved := *d
-	if d.ESP {
+	if d.Protected() {
 		src, dst, ok := n.translate(netip.AddrPortFrom(d.Src, d.SrcPort), netip.AddrPortFrom(d.Dst, d.DstPort))
 		if !ok {
 			n.traffic(from, nil, d, "no way there")
@@ -109,11 +108,8 @@ func (n *network) traffic(from, to *Host, d *fake.Datagram, word string) {
 	if to != nil {
 		l.to = to.Name
 	}
-	if d.ESP {
-		l.text = fmt.Sprintf("ESP %v: ", d.Mode)
-		if d.DstPort != 0 {
-			l.text = fmt.Sprintf("ESP %v in UDP: ", d.Mode)
-		}
+	if d.Protected() {
+		l.text = d.Name() + ": "
 	}
 	l.text += packetText(d.Inner.Selector)
 	n.w.note(l)

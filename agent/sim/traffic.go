@@ -80,7 +80,7 @@ func (t *traffic) left(h *Host, d *fake.Datagram) {
 	switch {
 	case h.discards(s, kernel.Out):
 		t.w.violate(h.Name, DiscardHolds, "%s was sent", packetText(s))
-	case !d.ESP && h.protects(s, kernel.Out):
+	case !d.Protected() && h.protects(s, kernel.Out):
 		t.w.violate(h.Name, NoClearOut, "%s was sent in clear", packetText(s))
 	}
 }
@@ -95,12 +95,12 @@ func (t *traffic) delivered(h *Host, d *fake.Datagram, got fake.Packet) {
 	switch {
 	case h.discards(got.Selector, kernel.In):
 		t.w.violate(h.Name, DiscardHolds, "%s was accepted", packetText(got.Selector))
-	case !d.ESP && h.protects(got.Selector, kernel.In):
+	case !d.Protected() && h.protects(got.Selector, kernel.In):
 		t.w.violate(h.Name, NoClearIn, "%s was accepted in clear", packetText(got.Selector))
 	}
 	p.delivered++
 	if p.delivered > 1 {
-		if d.ESP {
+		if d.Protected() {
 			t.w.violate(h.Name, NoReplay, "%s was delivered %d times", packetText(got.Selector), p.delivered)
 		}
 		return

@@ -3,14 +3,16 @@
 // is what simulations are built on; Backend puts a Kernel behind the channels
 // and the real time of kernel.Backend.
 //
-// The path follows RFC 4301 §5: outbound policy, SA, ESP; inbound SA, replay
-// window, selector, policy. Packets are not encrypted: a Datagram carries a
-// digest of its sender's keys, and a receiver with other keys counts a failed
-// integrity check. Fail closed both ways: what a policy protects neither
-// leaves nor arrives in clear.
+// The path follows RFC 4301 §5: outbound policy, SAs, IPComp, ESP and AH; inbound
+// SA, replay window, selector, policy. Packets are not encrypted: a Datagram
+// carries a digest of its sender's keys for each transform, and a receiver with
+// other keys counts a failed integrity check. Fail closed both ways: what a
+// policy protects neither leaves nor arrives in clear.
 //
-// It does not know fragments, routes, addresses of hosts, path MTU or bundles.
-// A Forward policy is kept but never consulted: In stands for both.
+// It does not know fragments, routes, addresses of hosts or path MTU. A Forward
+// policy is kept but never consulted: In stands for both. Policy.MSS is kept and
+// has no effect, since packets have no content; so have marks, if_id and
+// offload for who sets their Capabilities.
 package fake
 
 import (
@@ -49,7 +51,7 @@ type state struct {
 	serial   uint64
 	reserved bool
 	digest   digest
-	seq      uint64 // last one sent
+	seq      uint64 // last one sent; of AH and ESP
 	window   window
 	dying    bool // the soft limit was reached
 	mapped   netip.AddrPort
@@ -67,8 +69,9 @@ type fault struct {
 	err error
 }
 
-// New makes a kernel that can do everything the vocabulary has. SPIs are drawn
-// from a sequence that depends on the name alone.
+// New makes a kernel that can do everything the vocabulary has but what ties
+// SAs to things of a host (kernel.Binding). SPIs are drawn from a sequence that
+// depends on the name alone.
 func New(name string) *Kernel {
 	spi := uint32(2166136261) // FNV-1a
 	for _, c := range []byte(name) {
@@ -78,6 +81,7 @@ func New(name string) *Kernel {
 		Name: name,
 		Capabilities: kernel.Capabilities{
 			ESN: true, MaxReplay: 4096, Forward: true, PortRanges: true, ByteLifetimes: true,
+			Migrate: true, MSS: true, Bundles: true, AH: true, Comp: []transform.COMP{transform.COMP_DEFLATE},
 			Encap: true, UpdateSA: true, Mapping: true,
 			Encr: []transform.ENCR{
 				transform.ENCR_AES_GCM_16, transform.ENCR_AES_CBC, transform.ENCR_CHACHA20_POLY1305,
@@ -114,7 +118,7 @@ func (k *Kernel) Apply(now time.Time, r kernel.Request) kernel.Result {
 	}
 	switch op := r.Op.(type) {
 	case kernel.GetSPI:
-		result.SPI = k.reserve(now, op)
+		result.SPI, result.Err = k.reserve(now, op)
 	case kernel.AddSA:
 		result.Err = k.addSA(now, op.SA)
 	case kernel.UpdateSA:
@@ -136,7 +140,9 @@ func (k *Kernel) Apply(now time.Time, r kernel.Request) kernel.Result {
 	case kernel.UpdatePolicy:
 		result.Policy, result.Err = k.addPolicy(now, op.Policy, true)
 	case kernel.DeletePolicy:
-		result.Policy, result.Err = k.deletePolicy(op.Selector, op.Direction)
+		result.Policy, result.Err = k.deletePolicy(op.Selector, op.Direction, op.Binding)
+	case kernel.Migrate:
+		result.Policy, result.Err = k.migrate(op)
 	case kernel.DumpPolicy:
 		for _, p := range k.policies {
 			result.Policies = append(result.Policies, clonePolicy(p.Policy))
@@ -160,7 +166,7 @@ func (k *Kernel) Foreign(now time.Time, op kernel.Op) ([]kernel.Event, error) {
 	case kernel.FlushSA:
 		return k.emit(kernel.Flushed(op)), nil
 	case kernel.DeletePolicy:
-		return k.emit(kernel.PolicyDeleted{ID: r.Policy, Selector: op.Selector, Direction: op.Direction}), nil
+		return k.emit(kernel.PolicyDeleted{ID: r.Policy, Selector: op.Selector, Direction: op.Direction, Binding: op.Binding}), nil
 	}
 	return nil, nil
 }

@@ -123,7 +123,7 @@ func TestAcquireFailsClosed(t *testing.T) {
 		t.Errorf("events %+v", events)
 	}
 	r.drops(r.a, DropOutNoSA, 1)
-	if d, events := r.a.Output(r.now, packet("10.0.0.5", "198.51.100.1", 2)); d == nil || d.ESP || events != nil {
+	if d, events := r.a.Output(r.now, packet("10.0.0.5", "198.51.100.1", 2)); d == nil || d.Protected() || events != nil {
 		t.Errorf("traffic without a policy: %+v, %v", d, events)
 	}
 }
@@ -149,16 +149,16 @@ func TestInputDrops(t *testing.T) {
 	}{
 		{DropInIntegrity, func(out, in *kernel.SA) { in.EncrKey = []byte("other") }, nil},
 		{DropInIntegrity, func(out, in *kernel.SA) { in.ESN = true }, nil},
-		{DropInNoSA, nil, func(d *Datagram) { d.SPI++ }},
+		{DropInNoSA, nil, func(d *Datagram) { d.Layers[0].SPI++ }},
 		{DropInEncap, func(out, in *kernel.SA) { in.Encap = &kernel.Encap{Local: 4500, Remote: 4500} }, nil},
 		{DropInEncap, func(out, in *kernel.SA) { out.Encap = &kernel.Encap{Local: 4500, Remote: 4500} }, nil},
 		{DropInSelector, nil, func(d *Datagram) { d.Inner = packet("10.0.0.5", "10.0.2.5", 1) }},
 		{DropInNoPolicy, func(out, in *kernel.SA) { in.Selector = kernel.Selector{} },
 			func(d *Datagram) { d.Inner = packet("10.0.0.5", "10.0.2.5", 1) }},
 		{DropInNoPolicy, func(out, in *kernel.SA) { in.ReqID = 8 }, nil},
-		{DropInReplay, nil, func(d *Datagram) { d.Seq = 0 }},
-		{DropInSequence, nil, func(d *Datagram) { d.Seq = 1 << 32 }},
-		{DropInClear, nil, func(d *Datagram) { d.ESP = false }},
+		{DropInReplay, nil, func(d *Datagram) { d.Layers[0].Seq = 0 }},
+		{DropInSequence, nil, func(d *Datagram) { d.Layers[0].Seq = 1 << 32 }},
+		{DropInClear, nil, func(d *Datagram) { d.Layers = nil }},
 	} {
 		r := newRig(t)
 		r.pair(c.change)
@@ -216,7 +216,7 @@ func TestSequenceNeverWraps(t *testing.T) {
 	r.pair(nil)
 	x := r.a.sas[kernel.SAID{Dst: addrB, Proto: kernel.ESP, SPI: 0x1000}]
 	x.seq = 1<<32 - 2
-	if d, _ := r.a.Output(r.now, packet("10.0.0.5", "10.0.1.5", 1)); d == nil || d.Seq != 1<<32-1 {
+	if d, _ := r.a.Output(r.now, packet("10.0.0.5", "10.0.1.5", 1)); d == nil || d.Layers[0].Seq != 1<<32-1 {
 		t.Errorf("the last number: %+v", d)
 	}
 	if d, _ := r.a.Output(r.now, packet("10.0.0.5", "10.0.1.5", 1)); d != nil {
@@ -224,7 +224,7 @@ func TestSequenceNeverWraps(t *testing.T) {
 	}
 	r.drops(r.a, DropOutSequence, 1)
 	x.ESN = true
-	if d, _ := r.a.Output(r.now, packet("10.0.0.5", "10.0.1.5", 1)); d == nil || d.Seq != 1<<32 {
+	if d, _ := r.a.Output(r.now, packet("10.0.0.5", "10.0.1.5", 1)); d == nil || d.Layers[0].Seq != 1<<32 {
 		t.Errorf("with extended numbers: %+v", d)
 	}
 }
@@ -328,7 +328,7 @@ func TestPriorityAndActions(t *testing.T) {
 	add(kernel.Out, kernel.Bypass, 50, "10.0.0.9/32", "10.0.1.0/24")
 	add(kernel.Out, kernel.Discard, 200, "10.0.0.0/8", "0.0.0.0/0")
 	add(kernel.In, kernel.Discard, 200, "0.0.0.0/0", "10.0.0.0/8")
-	if d, _ := r.a.Output(r.now, packet("10.0.0.9", "10.0.1.5", 1)); d == nil || d.ESP {
+	if d, _ := r.a.Output(r.now, packet("10.0.0.9", "10.0.1.5", 1)); d == nil || d.Protected() {
 		t.Errorf("bypass: %+v", d)
 	}
 	if d, _ := r.a.Output(r.now, packet("10.0.0.9", "10.9.1.5", 1)); d != nil {
@@ -391,7 +391,13 @@ func TestRefusals(t *testing.T) {
 		{sa(func(x *kernel.SA) { x.SPI = 0x1000 }), kernel.ErrExists},
 		{sa(func(x *kernel.SA) { x.SPI = 255 }), any},
 		{sa(func(x *kernel.SA) { x.Direction = kernel.Forward }), any},
-		{sa(func(x *kernel.SA) { x.Proto = kernel.AH }), kernel.ErrUnsupported},
+		{sa(func(x *kernel.SA) { x.Proto = kernel.AH }), any},
+		{sa(func(x *kernel.SA) { x.Proto = 99 }), kernel.ErrUnsupported},
+		{sa(func(x *kernel.SA) { x.Comp = transform.COMP_DEFLATE }), any},
+		{sa(func(x *kernel.SA) { x.IfID = 7 }), kernel.ErrUnsupported},
+		{sa(func(x *kernel.SA) { x.Mark = kernel.Mark{Value: 1, Mask: 1} }), kernel.ErrUnsupported},
+		{sa(func(x *kernel.SA) { x.Set = kernel.Mark{Value: 1, Mask: 1} }), kernel.ErrUnsupported},
+		{sa(func(x *kernel.SA) { x.Offload, x.Device = kernel.OffloadCrypto, "eth0" }), kernel.ErrUnsupported},
 		{sa(func(x *kernel.SA) { x.Encr = transform.ENCR_DES }), kernel.ErrUnsupported},
 		{sa(func(x *kernel.SA) { x.Integ = transform.AUTH_HMAC_MD5_96 }), kernel.ErrUnsupported},
 		{sa(func(x *kernel.SA) { x.ESN = true }), kernel.ErrUnsupported},
@@ -407,7 +413,9 @@ func TestRefusals(t *testing.T) {
 		{policy(func(p *kernel.Policy) { p.Action = 0 }), any},
 		{policy(func(p *kernel.Policy) { p.Action = kernel.Bypass }), any},
 		{policy(func(p *kernel.Policy) { p.Templates = nil }), any},
-		{policy(func(p *kernel.Policy) { p.Templates = append(p.Templates, template) }), kernel.ErrUnsupported},
+		{policy(func(p *kernel.Policy) { p.Templates = append(p.Templates, template) }), any},
+		{policy(func(p *kernel.Policy) { p.Templates[0].Proto = 99 }), kernel.ErrUnsupported},
+		{policy(func(p *kernel.Policy) { p.IfID = 7 }), kernel.ErrUnsupported},
 		{policy(func(p *kernel.Policy) { p.Templates[0].Mode = kernel.Tunnel }), any},
 		{policy(func(p *kernel.Policy) { p.Selector.SrcPort.First = 1 }), kernel.ErrUnsupported},
 		{kernel.DeletePolicy{Selector: traffic("10.7.0.0/24", "10.8.0.0/24"), Direction: kernel.Out}, kernel.ErrNotFound},

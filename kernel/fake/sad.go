@@ -18,6 +18,7 @@ func keyDigest(sa kernel.SA) digest {
 	var b []byte
 	b = binary.BigEndian.AppendUint16(b, uint16(sa.Encr))
 	b = binary.BigEndian.AppendUint16(b, uint16(sa.Integ))
+	b = append(b, byte(sa.Comp))
 	for _, key := range [][]byte{sa.EncrKey, sa.IntegKey} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(key)))
 		b = append(b, key...)
@@ -29,11 +30,21 @@ func keyDigest(sa kernel.SA) digest {
 	return sha256.Sum256(b)
 }
 
-// reserve finds an SPI that is free and not one of the reserved 0–255 (RFC 4303 §2.1).
-func (k *Kernel) reserve(now time.Time, op kernel.GetSPI) kernel.SPI {
-	for {
+// reserve finds an SPI that is free and not one of the reserved 0–255 (RFC 4303
+// §2.1), or a CPI of those that are negotiated (RFC 3173 §3.3).
+func (k *Kernel) reserve(now time.Time, op kernel.GetSPI) (kernel.SPI, error) {
+	c := k.Capabilities
+	switch {
+	case op.Proto == kernel.ESP, op.Proto == kernel.AH && c.AH, op.Proto == kernel.IPComp && len(c.Comp) > 0:
+	default:
+		return 0, fmt.Errorf("SPI for %v: %w", op.Proto, kernel.ErrUnsupported)
+	}
+	for range 1 << 20 {
 		k.spi = k.spi*1664525 + 1013904223 // a full-period generator: every SPI comes in time
 		id := kernel.SAID{Dst: op.Dst, Proto: op.Proto, SPI: kernel.SPI(k.spi)}
+		if op.Proto == kernel.IPComp {
+			id.SPI = firstCPI + kernel.SPI(k.spi>>8)%(lastCPI-firstCPI+1) // the low bits repeat soon
+		}
 		if id.SPI < 256 || k.sas[id] != nil {
 			continue
 		}
@@ -44,9 +55,16 @@ func (k *Kernel) reserve(now time.Time, op kernel.GetSPI) kernel.SPI {
 				Hard: kernel.Lifetime{Time: reservationTime},
 			}},
 		})
-		return id.SPI
+		return id.SPI, nil
 	}
+	return 0, fmt.Errorf("SPI for %v: all are taken", op.Proto)
 }
+
+// CPIs that are negotiated (RFC 3173 §3.3).
+const (
+	firstCPI = 256
+	lastCPI  = 61439
+)
 
 func (k *Kernel) insert(now time.Time, x *state) {
 	k.serial++
@@ -55,7 +73,7 @@ func (k *Kernel) insert(now time.Time, x *state) {
 }
 
 func (k *Kernel) addSA(now time.Time, sa kernel.SA) error {
-	if err := k.check(sa); err != nil {
+	if err := k.Capabilities.CheckSA(sa); err != nil {
 		return err
 	}
 	if old := k.sas[sa.SAID]; old != nil && !(old.reserved && sa.Direction == kernel.In) {
@@ -65,30 +83,6 @@ func (k *Kernel) addSA(now time.Time, sa kernel.SA) error {
 	x.EncrKey, x.IntegKey = nil, nil
 	x.Encap = cloneEncap(sa.Encap)
 	k.insert(now, x)
-	return nil
-}
-
-// check says what about an SA this kernel cannot do.
-func (k *Kernel) check(sa kernel.SA) error {
-	c := k.Capabilities
-	switch {
-	case sa.SPI < 256 || !sa.Dst.IsValid() || !sa.Src.IsValid():
-		return fmt.Errorf("%v: an SA needs addresses and an SPI above 255", sa)
-	case sa.Direction != kernel.In && sa.Direction != kernel.Out:
-		return fmt.Errorf("%v: an SA needs a direction", sa)
-	case sa.Proto != kernel.ESP:
-		return fmt.Errorf("%v: %w", sa, kernel.ErrUnsupported)
-	case !slices.Contains(c.Encr, sa.Encr):
-		return fmt.Errorf("%v: encryption transform %d: %w", sa, sa.Encr, kernel.ErrUnsupported)
-	case !slices.Contains(c.Integ, sa.Integ):
-		return fmt.Errorf("%v: integrity transform %d: %w", sa, sa.Integ, kernel.ErrUnsupported)
-	case sa.ESN && !c.ESN:
-		return fmt.Errorf("%v: extended sequence numbers: %w", sa, kernel.ErrUnsupported)
-	case sa.Replay > c.MaxReplay:
-		return fmt.Errorf("%v: replay window of %d packets: %w", sa, sa.Replay, kernel.ErrUnsupported)
-	case sa.Encap != nil && !c.Encap:
-		return fmt.Errorf("%v: UDP encapsulation: %w", sa, kernel.ErrUnsupported)
-	}
 	return nil
 }
 
@@ -195,8 +189,8 @@ func (k *Kernel) Tick(now time.Time) []kernel.Event {
 	}
 	for _, p := range slices.Clone(k.policies) {
 		if reached(now, p.added, p.Lifetime.Time) {
-			_, _ = k.deletePolicy(p.Selector, p.Direction)
-			events = append(events, kernel.PolicyDeleted{ID: p.ID, Selector: p.Selector, Direction: p.Direction})
+			_, _ = k.deletePolicy(p.Selector, p.Direction, p.Binding)
+			events = append(events, kernel.PolicyDeleted{ID: p.ID, Selector: p.Selector, Direction: p.Direction, Binding: p.Binding})
 		}
 	}
 	return k.emit(events...)

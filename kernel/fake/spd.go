@@ -10,10 +10,10 @@ import (
 )
 
 func (k *Kernel) addPolicy(now time.Time, p kernel.Policy, replace bool) (kernel.PolicyID, error) {
-	if err := k.checkPolicy(p); err != nil {
+	if err := k.Capabilities.CheckPolicy(p); err != nil {
 		return 0, err
 	}
-	if i := k.find(p.Selector, p.Direction); i >= 0 {
+	if i := k.find(p.Selector, p.Direction, p.Binding); i >= 0 {
 		old := k.policies[i]
 		if !replace {
 			return 0, fmt.Errorf("policy %v %v: %w", p.Direction, p.Selector, kernel.ErrExists)
@@ -32,36 +32,8 @@ func (k *Kernel) addPolicy(now time.Time, p kernel.Policy, replace bool) (kernel
 	return p.ID, nil
 }
 
-// checkPolicy says what about a policy this kernel cannot do.
-func (k *Kernel) checkPolicy(p kernel.Policy) error {
-	if err := p.Selector.Valid(); err != nil {
-		return err
-	}
-	ranges := len(p.Selector.SrcPort.Split()) > 1 || len(p.Selector.DstPort.Split()) > 1
-	switch {
-	case p.Direction == kernel.Forward && !k.Capabilities.Forward:
-		return fmt.Errorf("policy %v %v: %w", p.Direction, p.Selector, kernel.ErrUnsupported)
-	case p.Direction < kernel.In || p.Direction > kernel.Forward:
-		return fmt.Errorf("policy %v: it needs a direction", p.Selector)
-	case ranges && !k.Capabilities.PortRanges:
-		return fmt.Errorf("policy %v: port range: %w", p.Selector, kernel.ErrUnsupported)
-	case p.Action < kernel.Protect || p.Action > kernel.Bypass:
-		return fmt.Errorf("policy %v: it needs an action", p.Selector)
-	case p.Action != kernel.Protect && len(p.Templates) > 0:
-		return fmt.Errorf("policy %v: %v takes no templates", p.Selector, p.Action)
-	case p.Action == kernel.Protect && len(p.Templates) == 0:
-		return fmt.Errorf("policy %v: protect needs a template", p.Selector)
-	case len(p.Templates) > 1:
-		return fmt.Errorf("policy %v: bundle of %d transforms: %w", p.Selector, len(p.Templates), kernel.ErrUnsupported)
-	case len(p.Templates) == 1 && p.Templates[0].Mode == kernel.Tunnel &&
-		(!p.Templates[0].Src.IsValid() || !p.Templates[0].Dst.IsValid()):
-		return fmt.Errorf("policy %v: a tunnel needs its end points", p.Selector)
-	}
-	return nil
-}
-
-func (k *Kernel) deletePolicy(s kernel.Selector, d kernel.Direction) (kernel.PolicyID, error) {
-	i := k.find(s, d)
+func (k *Kernel) deletePolicy(s kernel.Selector, d kernel.Direction, b kernel.Binding) (kernel.PolicyID, error) {
+	i := k.find(s, d, b)
 	if i < 0 {
 		return 0, fmt.Errorf("policy %v %v: %w", d, s, kernel.ErrNotFound)
 	}
@@ -70,8 +42,10 @@ func (k *Kernel) deletePolicy(s kernel.Selector, d kernel.Direction) (kernel.Pol
 	return id, nil
 }
 
-func (k *Kernel) find(s kernel.Selector, d kernel.Direction) int {
-	return slices.IndexFunc(k.policies, func(p *entry) bool { return p.Selector == s && p.Direction == d })
+func (k *Kernel) find(s kernel.Selector, d kernel.Direction, b kernel.Binding) int {
+	return slices.IndexFunc(k.policies, func(p *entry) bool {
+		return p.Selector == s && p.Direction == d && p.Binding.Names() == b.Names()
+	})
 }
 
 // match is the strongest policy for a packet, nil when there is none.

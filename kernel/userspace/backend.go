@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/pump"
 )
@@ -136,16 +135,11 @@ func newBackend(o Options, open func(*Backend, Options) (host, error)) (*Backend
 // Name is "userspace".
 func (b *Backend) Name() string { return "userspace" }
 
-// Capabilities says what this backend can do.
+// Capabilities says what this backend can do on this host.
 func (b *Backend) Capabilities() kernel.Capabilities {
-	return kernel.Capabilities{
-		ESN: true, MaxReplay: maxReplay, PortRanges: true, ByteLifetimes: true,
-		Encap: true, UpdateSA: true, Mapping: true,
-		Encr:         []transform.ENCR{transform.ENCR_AES_GCM_16, transform.ENCR_AES_GCM_12, transform.ENCR_CHACHA20_POLY1305, transform.ENCR_AES_CCM_16, transform.ENCR_AES_CCM_12, transform.ENCR_AES_CCM_8, transform.ENCR_AES_CBC, transform.ENCR_AES_CTR, transform.ENCR_3DES, transform.ENCR_NULL},
-		Integ:        []transform.INTEG{transform.AUTH_NONE, transform.AUTH_HMAC_SHA2_256_128, transform.AUTH_HMAC_SHA2_384_192, transform.AUTH_HMAC_SHA2_512_256, transform.AUTH_AES_CMAC_96, transform.AUTH_AES_XCBC_96, transform.AUTH_HMAC_SHA1_96, transform.AUTH_HMAC_MD5_96},
-		KeepsND:      true,
-		ClearInbound: b.host.clearInbound(),
-	}
+	c := capabilities
+	c.ClearInbound = b.host.clearInbound()
+	return c
 }
 
 // Warnings are what an operator should know about this host: sentences, none

@@ -99,7 +99,7 @@ func (d *sad) reserve(now time.Time, op kernel.GetSPI) (kernel.SPI, error) {
 
 // add installs an SA.
 func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
-	if err := checkSA(s); err != nil {
+	if err := capabilities.CheckSA(s); err != nil {
 		return nil, err
 	}
 	table := d.out
@@ -129,31 +129,6 @@ func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
 	}
 	table[s.SAID] = x
 	return x, nil
-}
-
-// checkSA says what about an SA cannot be done here.
-func checkSA(s kernel.SA) error {
-	switch {
-	case s.Proto != kernel.ESP:
-		return fmt.Errorf("%v: %w", s.SAID, kernel.ErrUnsupported)
-	case s.SPI < firstSPI:
-		return fmt.Errorf("%v: the SPI is 0 or reserved", s.SAID)
-	case !s.Src.IsValid() || !s.Dst.IsValid() || s.Src.Is4() != s.Dst.Is4():
-		return fmt.Errorf("%v: needs two addresses of one family, source is %v", s.SAID, s.Src)
-	case s.Direction != kernel.In && s.Direction != kernel.Out:
-		return fmt.Errorf("%v: needs a direction", s.SAID)
-	case s.Mode != kernel.Transport && s.Mode != kernel.Tunnel:
-		return fmt.Errorf("%v: needs a mode", s.SAID)
-	case !s.Encr.Built():
-		return fmt.Errorf("%v: %v: %w", s.SAID, s.Encr, kernel.ErrUnsupported)
-	case !s.Integ.Built():
-		return fmt.Errorf("%v: %v: %w", s.SAID, s.Integ, kernel.ErrUnsupported)
-	case s.Replay > maxReplay:
-		return fmt.Errorf("%v: anti-replay window of %d packets, at most %d: %w", s.SAID, s.Replay, maxReplay, kernel.ErrUnsupported)
-	case s.Selector != (kernel.Selector{}) && s.Selector.Valid() != nil:
-		return fmt.Errorf("%v: %w", s.SAID, s.Selector.Valid())
-	}
-	return nil
 }
 
 // update changes addresses, encapsulation and lifetimes. The SA is the one

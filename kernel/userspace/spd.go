@@ -48,7 +48,7 @@ type spd struct {
 // add installs a policy; with replace it takes the place of the one with the
 // same selector and direction.
 func (d *spd) add(now time.Time, p kernel.Policy, replace bool) (*policy, error) {
-	if err := checkPolicy(p); err != nil {
+	if err := capabilities.CheckPolicy(p); err != nil {
 		return nil, err
 	}
 	old := d.find(p.Selector, p.Direction)
@@ -71,41 +71,6 @@ func (d *spd) add(now time.Time, p kernel.Policy, replace bool) (*policy, error)
 	})
 	*list = slices.Insert(*list, at, n)
 	return n, nil
-}
-
-// checkPolicy says what about a policy cannot be done here.
-func checkPolicy(p kernel.Policy) error {
-	if err := p.Selector.Valid(); err != nil {
-		return err
-	}
-	fail := func(format string, args ...any) error {
-		return fmt.Errorf("policy %v %v: "+format, append([]any{p.Direction, p.Selector}, args...)...)
-	}
-	switch {
-	case p.Direction == kernel.Forward:
-		return fail("inbound policies cover forwarded traffic: %w", kernel.ErrUnsupported)
-	case p.Direction != kernel.In && p.Direction != kernel.Out:
-		return fail("needs a direction")
-	case p.Action < kernel.Protect || p.Action > kernel.Bypass:
-		return fail("needs an action")
-	case p.Action != kernel.Protect && len(p.Templates) > 0:
-		return fail("%v takes no templates", p.Action)
-	case p.Action != kernel.Protect:
-		return nil
-	case len(p.Templates) == 0:
-		return fail("%v needs a template", p.Action)
-	case len(p.Templates) > 1:
-		return fail("bundle of %d transforms: %w", len(p.Templates), kernel.ErrUnsupported)
-	}
-	switch t := p.Templates[0]; {
-	case t.Proto != kernel.ESP:
-		return fail("%v: %w", t.Proto, kernel.ErrUnsupported)
-	case t.Mode != kernel.Transport && t.Mode != kernel.Tunnel:
-		return fail("the template needs a mode")
-	case t.Mode == kernel.Tunnel && (!t.Src.IsValid() || !t.Dst.IsValid()):
-		return fail("a tunnel needs its end points")
-	}
-	return nil
 }
 
 func (d *spd) list(direction kernel.Direction) *[]*policy {

@@ -15,7 +15,9 @@ func (b *Backend) apply(r kernel.Request) kernel.Result {
 	case kernel.GetSPI:
 		result.SPI, result.Err = b.getSPI(op)
 	case kernel.AddSA:
-		result.Err = b.addSA(op.SA)
+		if result.Err = b.capabilities.CheckSA(op.SA); result.Err == nil {
+			result.Err = b.addSA(op.SA)
+		}
 	case kernel.UpdateSA:
 		result.Err = b.updateSA(op.SA)
 	case kernel.DeleteSA:
@@ -188,6 +190,9 @@ func (b *Backend) dumpSA() ([]kernel.SAState, error) {
 
 // addPolicy installs a policy and asks for the number that the kernel gave it.
 func (b *Backend) addPolicy(typ uint16, p kernel.Policy) (kernel.PolicyID, error) {
+	if err := b.capabilities.CheckPolicy(p); err != nil {
+		return 0, err
+	}
 	m, err := addPolicy(typ, p)
 	if err != nil {
 		return 0, err
