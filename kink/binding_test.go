@@ -10,7 +10,10 @@ import (
 // what it opens.
 func TestBinding(t *testing.T) {
 	bound := kernel.Binding{IfID: 7, Mark: kernel.Mark{Value: 0x10, Mask: 0xff}}
-	w, a, _ := pairOfHosts(t, func(_ *Remote, c *Child) { c.Binding = bound })
+	w, a, b := pairOfHosts(t, func(_ *Remote, c *Child) { c.Binding = bound })
+	for _, n := range []*node{a, b} { // the fake kernel keeps bindings where it is told so
+		n.kernel.Capabilities.IfID, n.kernel.Capabilities.Marks = true, true
+	}
 	w.create(a)
 	w.wantPairs(1)
 	arriving := kernel.Binding{IfID: 7, Set: bound.Mark}
