@@ -99,8 +99,8 @@ type Encryption struct {
 
 // ChildProposal is the same for a child SA.
 type ChildProposal struct {
-	Protocol kernel.Protocol // ESP
-	Encr     []Encryption
+	Protocol kernel.Protocol // ESP or AH, the same in all proposals of a child
+	Encr     []Encryption    // empty with AH
 	Integ    []transform.INTEG
 	KE       []transform.KE // with need_pfs, in CREATE_CHILD_SA; empty: none
 	SN       []transform.SN
@@ -134,7 +134,8 @@ type Child struct {
 	MyEnd, PeerEnd netip.Addr // tunnel end points; zero: the IKE SA's addresses
 
 	Proposals []ChildProposal
-	Lifetime  kernel.Lifetime // hard; the soft limit is jittered below it
+	Comp      []transform.COMP // IPComp, which both ends must then use (RFC 7296 §2.22); empty: not used
+	Lifetime  kernel.Lifetime  // hard; the soft limit is jittered below it
 	Replay    uint32
 	Binding   kernel.Binding // of its policies, and through it of its SAs
 }
@@ -371,9 +372,13 @@ type ChildInfo struct {
 	ReqID       uint32
 	TSLocal     []message.TrafficSelector
 	TSRemote    []message.TrafficSelector
-	Encr        string
+	Encr        string // "" with AH
 	Integ       string
 	KE          string
+	ESN         bool
+	Comp        string // of IPComp, "IPCOMP_DEFLATE"; "": nothing is compressed
+	CPIIn       kernel.SPI
+	CPIOut      kernel.SPI
 	Encap       bool
 	Established time.Time
 	Expires     time.Time

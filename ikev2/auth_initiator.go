@@ -37,11 +37,10 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 	s, r := sa.setup, sa.remote
 	var child []message.Payload
 	if n != nil {
-		var ok bool
-		if child, ok = n.payloads(sa, keNever); !ok {
-			text := fmt.Sprintf("%s has no traffic for %s", n.want.child.place(), sa.peer.Addr())
-			sa.e.trace(trace.InternalErr, reasonTSUnacceptable, text, sa.attrs()...)
-			sa.destroy(reasonTSUnacceptable, text)
+		var why string
+		if child, why = n.payloads(sa, keNever); why != "" {
+			sa.e.trace(trace.InternalErr, reasonTSUnacceptable, why, sa.attrs()...)
+			sa.destroy(reasonTSUnacceptable, why)
 			return
 		}
 		child = append(child, n.tsPayloads()...)

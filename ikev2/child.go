@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"racoon2/ikev2/message"
 	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
@@ -33,6 +34,8 @@ type childSA struct {
 	initiator bool // of the exchange that made it
 
 	spiIn, spiOut kernel.SPI
+	comp          transform.COMP // of IPComp; COMP_NONE: nothing is compressed
+	cpiIn, cpiOut kernel.SPI
 	local, remote netip.Addr // outer addresses
 	encap         *kernel.Encap
 	traffic       trafficSet
@@ -70,145 +73,12 @@ func (e *Engine) kernelResult(r kernel.Result) {
 	}
 }
 
-// reserve makes a child with a reserved inbound SPI; the IKE SA is busy until
-// the kernel has answered.
-func (sa *ikeSA) reserve(conf *Child, initiator bool, done func(*childSA, error)) {
-	c := &childSA{sa: sa, conf: conf, initiator: initiator}
-	c.local, c.remote, c.encap = sa.endpoints(conf)
-	sa.children = append(sa.children, c)
-	sa.wait()
-	op := kernel.GetSPI{Src: c.remote, Dst: c.local, Proto: kernel.ESP, Mode: conf.Mode, ReqID: conf.ReqID}
-	sa.e.kernelOp(op, func(r kernel.Result) {
-		if c.state == childGone {
-			if r.Err == nil {
-				c.deleteSA(kernel.SAID{Dst: c.local, Proto: kernel.ESP, SPI: r.SPI})
-			}
-			return
-		}
-		sa.busy = false
-		if r.Err != nil {
-			c.remove("the kernel gives no SPI")
-			done(nil, r.Err)
-		} else {
-			c.spiIn = r.SPI
-			sa.e.bySAID[c.said(false)] = c
-			done(c, nil)
-		}
-		sa.pump()
-	})
-}
-
-// endpoints are the outer addresses of a child. Across a NAT, and in transport
-// mode, only the IKE SA's own addresses can be right.
-func (sa *ikeSA) endpoints(conf *Child) (local, remote netip.Addr, encap *kernel.Encap) {
-	local, remote = sa.local.Addr(), sa.peer.Addr()
-	if sa.natLocal || sa.natPeer {
-		return local, remote, &kernel.Encap{Local: sa.local.Port(), Remote: sa.peer.Port()}
-	}
-	if conf.Mode == kernel.Tunnel {
-		if a := conf.MyEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == local.BitLen() {
-			local = a
-		}
-		if a := conf.PeerEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == remote.BitLen() {
-			remote = a
-		}
-	}
-	return local, remote, nil
-}
-
-// said names one of the child's two SAs.
-func (c *childSA) said(out bool) kernel.SAID {
-	if out {
-		return kernel.SAID{Dst: c.remote, Proto: kernel.ESP, SPI: c.spiOut}
-	}
-	return kernel.SAID{Dst: c.local, Proto: kernel.ESP, SPI: c.spiIn}
-}
-
-// kernelSA describes one of the child's two SAs for the kernel.
-func (c *childSA) kernelSA(out bool) kernel.SA {
-	k := kernel.SA{
-		SAID: c.said(out), Mode: c.conf.Mode, ReqID: c.conf.ReqID, Encap: c.encap,
-		Encr: c.suite.encr.ID, Integ: c.suite.integ, ESN: c.suite.sn == transform.SN_EXTENDED, Soft: c.soft, Hard: c.hard,
-		Binding: c.conf.Binding,
-	}
-	if out {
-		k.Src, k.Direction, k.Selector = c.local, kernel.Out, c.selector
-	} else {
-		k.Src, k.Direction, k.Selector, k.Replay = c.remote, kernel.In, reverse(c.selector), c.conf.Replay
-		k.Binding = c.conf.Binding.Inbound()
-	}
-	if out == c.initiator {
-		k.EncrKey, k.IntegKey = c.keys.encrI, c.keys.integI
-	} else {
-		k.EncrKey, k.IntegKey = c.keys.encrR, c.keys.integR
-	}
-	return k
-}
-
-// install puts both SAs into the kernel, the inbound one first so that nothing
-// the peer sends is lost. The IKE SA is busy until the kernel has answered both.
-func (c *childSA) install(done func(error)) {
-	sa := c.sa
-	c.state = childAdding
-	c.setLifetimes()
-	c.selector = c.traffic.kernelSelector()
-	if !c.outWaits {
-		sa.e.bySAID[c.said(true)] = c
-	}
-	sa.wait()
-	var first error
-	directions := []bool{false, true}
-	if c.outWaits {
-		directions = directions[:1]
-	}
-	for i, out := range directions {
-		sa.e.kernelOp(kernel.AddSA{SA: c.kernelSA(out)}, func(r kernel.Result) {
-			if r.Err != nil && first == nil {
-				first = fmt.Errorf("the kernel refuses the %s SA: %w", directionName(out), r.Err)
-			}
-			if i < len(directions)-1 || c.state == childGone {
-				return
-			}
-			if !c.outWaits {
-				c.keys.wipe()
-			}
-			c.sa.busy = false
-			if first == nil {
-				c.state = childUp
-				c.established = sa.e.now
-				c.sa.armChildren()
-			}
-			done(first)
-			c.sa.pump()
-		})
-	}
-}
-
-// takeOver installs the outbound SA that waited while the child that this one
-// replaces still sent: the peer has shown that it has the successor.
-func (c *childSA) takeOver() {
-	if !c.outWaits || c.state == childGone || c.sa.state != stateEstablished {
-		return
-	}
-	c.outWaits = false
-	e := c.sa.e
-	e.bySAID[c.said(true)] = c
-	e.kernelOp(kernel.AddSA{SA: c.kernelSA(true)}, func(r kernel.Result) {
-		if r.Err != nil && c.state != childGone {
-			text := "the kernel refuses the outbound SA: " + r.Err.Error()
-			e.trace(trace.InternalErr, reasonKernel, text, c.attrs()...)
-			c.close(text)
-			c.sa.pump()
-		}
-	})
-	c.keys.wipe()
-}
-
-func directionName(out bool) string {
-	if out {
-		return "outbound"
-	}
-	return "inbound"
+// notTaken closes a child one of whose outbound SAs the kernel refuses.
+func (c *childSA) notTaken(k kernel.SA, err error) {
+	text := fmt.Sprintf("the kernel refuses the outbound %s SA: %v", protocolName(k.Proto), err)
+	c.sa.e.trace(trace.InternalErr, reasonKernel, text, c.attrs()...)
+	c.close(text)
+	c.sa.pump()
 }
 
 // wipe forgets the keys. Their octets belong to the kernel's request by now,
@@ -243,13 +113,13 @@ func (c *childSA) remove(why string) {
 	if c.peers != nil {
 		c.peers.takeOver() // before this one's outbound SA goes
 	}
-	if c.spiIn != 0 {
-		delete(e.bySAID, c.said(false))
-		c.deleteSA(c.said(false))
+	gone := c.saids(false)
+	if was != childReserved && !c.outWaits {
+		gone = append(gone, c.saids(true)...)
 	}
-	if c.spiOut != 0 && was != childReserved && !c.outWaits {
-		delete(e.bySAID, c.said(true))
-		c.deleteSA(c.said(true))
+	for _, id := range gone {
+		delete(e.bySAID, id)
+		c.deleteSA(id)
 	}
 	c.keys.wipe()
 	sa.children = slices.DeleteFunc(sa.children, func(other *childSA) bool { return other == c })
@@ -290,10 +160,10 @@ func (c *childSA) attrs(more ...trace.Attr) []trace.Attr {
 // spiOctets is an SPI as it stands in a payload.
 func spiOctets(spi kernel.SPI) []byte { return binary.BigEndian.AppendUint32(nil, uint32(spi)) }
 
-// byOutbound finds the child that the peer names by the SPI of its inbound SA.
-func (sa *ikeSA) byOutbound(spi uint32) *childSA {
+// byOutbound finds the child that the peer names by protocol and SPI of its inbound SA.
+func (sa *ikeSA) byOutbound(proto message.Protocol, spi uint32) *childSA {
 	for _, c := range sa.children {
-		if uint32(c.spiOut) == spi && c.state != childReserved && spi != 0 {
+		if uint32(c.spiOut) == spi && c.conf.wireProtocol() == proto && c.state != childReserved && spi != 0 {
 			return c
 		}
 	}
@@ -320,24 +190,23 @@ func (c *childSA) lost(why string) {
 		return
 	}
 	tell := c.spiOut != 0 && (c.state == childUp || c.state == childReplaced)
-	spi := c.spiIn
+	spi, proto := c.spiIn, c.conf.wireProtocol()
 	if c.state == childReserved || c.state == childAdding {
 		return // its own installation will fail and say so
 	}
 	c.remove(why)
 	if tell {
-		sa.enqueue(&deleteChildTask{spi: spi})
+		sa.enqueue(&deleteChildTask{proto: proto, spi: spi})
 	}
 }
 
 // flushed deals with an SAD that somebody emptied.
 func (e *Engine) flushed(proto kernel.Protocol) {
-	if proto != 0 && proto != kernel.ESP {
-		return
-	}
 	for _, sa := range e.all() {
 		for _, c := range slices.Clone(sa.children) {
-			c.lost("somebody flushed the SAs of the kernel")
+			if proto == 0 || proto == c.conf.protocol() || proto == kernel.IPComp && c.comp != transform.COMP_NONE {
+				c.lost("somebody flushed the SAs of the kernel")
+			}
 		}
 	}
 }
@@ -360,7 +229,10 @@ func modeName(m kernel.Mode) string {
 
 func (s childSuite) summary() string {
 	text := encryptionName(s.encr)
-	if !s.encr.ID.AEAD() {
+	switch {
+	case s.encr.ID == 0:
+		text = "AH " + s.integ.String()
+	case s.integ != transform.AUTH_NONE:
 		text += " " + s.integ.String()
 	}
 	if s.ke != transform.KE_NONE {

@@ -25,7 +25,8 @@ type childAnswer struct {
 	choice   *chosen
 	traffic  trafficSet // as this host sees it
 	tsi, tsr []message.TrafficSelector
-	public   []byte // KEr
+	comp     compOffer // the peer's, that is accepted
+	public   []byte    // KEr
 	shared   []byte
 }
 
@@ -78,8 +79,8 @@ func (sa *ikeSA) cannotCreate(m *received) *refusal {
 // inbound SA (RFC 7296 §1.3.3).
 func (sa *ikeSA) findReplaced(m *received, n *message.Notify, a *childAnswer) bool {
 	var old *childSA
-	if len(n.SPI) == 4 && n.Protocol == message.ProtocolESP {
-		old = sa.byOutbound(binary.BigEndian.Uint32(n.SPI))
+	if len(n.SPI) == 4 {
+		old = sa.byOutbound(n.Protocol, binary.BigEndian.Uint32(n.SPI))
 	}
 	switch {
 	case old == nil || old.state == childReplaced:
@@ -139,6 +140,7 @@ func (sa *ikeSA) reserveAnswer(m *received, a *childAnswer) {
 		if err == nil {
 			c.suite, c.traffic = a.choice.childSuite(), a.traffic
 			c.spiOut = kernel.SPI(binary.BigEndian.Uint32(a.choice.spi))
+			c.comp, c.cpiOut = a.comp.comp, a.comp.cpi
 			c.keys, err = deriveChildKeys(sa.keys, c.suite, a.shared, a.ni, a.nr)
 			// RFC 7296 §2.8: the peer has the successor for certain when it deletes
 			// the old child. Until then the old one sends.
@@ -167,12 +169,11 @@ func (sa *ikeSA) kernelRefuses(m *received, a *childAnswer, c *childSA, err erro
 
 // confirmChild answers with what was chosen.
 func (sa *ikeSA) confirmChild(m *received, a *childAnswer, c *childSA) {
-	list := a.head
-	if a.conf.Mode == kernel.Transport {
-		list = append(list, notify(message.USE_TRANSPORT_MODE, nil))
+	list := append(a.head, a.conf.notifies()...)
+	if c.comp != transform.COMP_NONE {
+		list = append(list, compPayload(c.cpiIn, c.comp))
 	}
-	list = append(list, notify(message.ESP_TFC_PADDING_NOT_SUPPORTED, nil),
-		&message.SA{Proposals: []message.Proposal{a.choice.proposal(spiOctets(c.spiIn))}})
+	list = append(list, &message.SA{Proposals: []message.Proposal{a.choice.proposal(spiOctets(c.spiIn))}})
 	if a.create {
 		list = append(list, &message.Nonce{Data: a.nr})
 	}
@@ -301,18 +302,28 @@ func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer)
 	offers := find[*message.SA](m).Proposals
 	var no *refusal
 	for _, f := range fits {
+		comp, why := f.conf.chooseComp(m.compOffers())
+		if why == "" {
+			why = sa.cannotCarry(f.conf)
+		}
+		if why != "" {
+			if no == nil {
+				no = &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonNoProposal, text: why}
+			}
+			continue
+		}
 		ours := f.conf.alternatives(use, sa.remote.groups())
-		choice, why := choose(ours, offers, sent)
+		choice, mismatch := choose(ours, offers, sent)
 		if choice != nil && (len(choice.spi) != 4 || binary.BigEndian.Uint32(choice.spi) == 0) {
 			no = &refusal{kind: message.INVALID_SYNTAX, reason: reasonInvalidSyntax, text: "the SPI of a child proposal is not 4 octets or is 0"}
 			continue
 		}
 		if choice != nil {
-			a.conf, a.tsi, a.tsr, a.traffic, a.choice = f.conf, f.tsi, f.tsr, f.traffic, choice
+			a.conf, a.tsi, a.tsr, a.traffic, a.choice, a.comp = f.conf, f.tsi, f.tsr, f.traffic, choice, comp
 			return nil
 		}
 		if no == nil {
-			no = &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonNoProposal, text: why.words(f.conf.place()),
+			no = &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonNoProposal, text: mismatch.words(f.conf.place()),
 				attrs: []trace.Attr{attr("offered", proposalList(offers)), attr("configured", proposalList(offer(ours, nil)))}}
 		}
 	}

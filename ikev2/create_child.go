@@ -81,13 +81,13 @@ func (t *childTask) send(sa *ikeSA) {
 		sa.taskDone()
 		return
 	}
-	list, ok := t.payloads(sa, keOffer)
-	if !ok {
-		t.giveUp(sa, reasonTSUnacceptable, fmt.Sprintf("%s has no traffic for %s", t.want.child.place(), sa.peer.Addr()))
+	list, why := t.payloads(sa, keOffer)
+	if why != "" {
+		t.giveUp(sa, reasonTSUnacceptable, why)
 		return
 	}
 	if t.replace != nil {
-		rekeyed := &message.Notify{Kind: message.REKEY_SA, Protocol: message.ProtocolESP, SPI: spiOctets(t.replace.spiIn)}
+		rekeyed := &message.Notify{Kind: message.REKEY_SA, Protocol: t.replace.conf.wireProtocol(), SPI: spiOctets(t.replace.spiIn)}
 		list = append([]message.Payload{rekeyed}, list...)
 	}
 	list = append(list, &message.Nonce{Data: t.ni})

@@ -82,6 +82,7 @@ func (sa *ikeSA) deleteAnswer(_ *row, _ *received) {
 
 // deleteChildTask tells the peer that a child goes.
 type deleteChildTask struct {
+	proto message.Protocol
 	spi   kernel.SPI // of this host's inbound SA
 	child *childSA   // nil when it has left the kernel already
 	why   string
@@ -93,7 +94,7 @@ func (t *deleteChildTask) start(sa *ikeSA) {
 		return
 	}
 	sa.request(message.INFORMATIONAL, []message.Payload{
-		&message.Delete{Protocol: message.ProtocolESP, SPIs: []uint32{uint32(t.spi)}},
+		&message.Delete{Protocol: t.proto, SPIs: []uint32{uint32(t.spi)}},
 	})
 }
 
@@ -139,37 +140,40 @@ func (sa *ikeSA) informRequest(_ *row, m *received) {
 		}
 	}
 	sa.noteAuthLifetime(m)
-	var answer []message.Payload
-	if spis := sa.deleteNamed(m); len(spis) > 0 {
-		answer = []message.Payload{&message.Delete{Protocol: message.ProtocolESP, SPIs: spis}}
-	}
-	sa.respond(m, answer)
+	sa.respond(m, sa.deleteNamed(m))
 	sa.pump()
 }
 
 // deleteNamed removes the children whose outbound SPIs a Delete payload names,
-// and returns the SPIs of the paired inbound SAs. RFC 7296 §1.4.1: not those
-// that this host is deleting itself, for they are in its own request.
-func (sa *ikeSA) deleteNamed(m *received) []uint32 {
-	var paired []uint32
+// and returns Delete payloads with the paired inbound SPIs, one for each protocol.
+// RFC 7296 §1.4.1: not those that this host is deleting itself, for they are in
+// its own request.
+func (sa *ikeSA) deleteNamed(m *received) []message.Payload {
+	paired := map[message.Protocol][]uint32{}
 	for _, p := range m.payloads {
 		d, ok := p.(*message.Delete)
-		if !ok || d.Protocol != message.ProtocolESP {
+		if !ok || d.Protocol != message.ProtocolESP && d.Protocol != message.ProtocolAH {
 			continue
 		}
 		for _, spi := range d.SPIs {
-			c := sa.byOutbound(spi)
+			c := sa.byOutbound(d.Protocol, spi)
 			if c == nil {
 				sa.deletedEarly(spi)
 				continue
 			}
 			if c.state != childDeleting {
-				paired = append(paired, uint32(c.spiIn))
+				paired[d.Protocol] = append(paired[d.Protocol], uint32(c.spiIn))
 			}
 			c.remove("the peer has deleted it")
 		}
 	}
-	return paired
+	var answer []message.Payload
+	for _, proto := range []message.Protocol{message.ProtocolAH, message.ProtocolESP} {
+		if spis := paired[proto]; len(spis) > 0 {
+			answer = append(answer, &message.Delete{Protocol: proto, SPIs: spis})
+		}
+	}
+	return answer
 }
 
 // deletedEarly remembers a deletion that overtook the answer which would have

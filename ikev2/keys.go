@@ -117,9 +117,12 @@ type childKeys struct {
 // keys in the order of RFC 7296 §2.17: initiator to responder first, and
 // encryption before integrity.
 func deriveChildKeys(k *keys, s childSuite, shared, ni, nr []byte) (childKeys, error) {
-	encrLen, err := s.encr.ID.KeyLen(s.encr.KeyBits)
-	if err != nil {
-		return childKeys{}, fmt.Errorf("encryption key: %w", err)
+	encrLen := 0
+	if s.encr.ID != 0 { // AH has none
+		var err error
+		if encrLen, err = s.encr.ID.KeyLen(s.encr.KeyBits); err != nil {
+			return childKeys{}, fmt.Errorf("encryption key: %w", err)
+		}
 	}
 	integLen := 0
 	if !s.encr.ID.AEAD() {

@@ -25,26 +25,47 @@ type negotiation struct {
 // maxDeleted bounds the SPIs remembered; a peer makes one child in an exchange.
 const maxDeleted = 8
 
-// payloads are the child's part of a request; false when nothing of the
-// configured traffic can go to this peer.
-func (n *negotiation) payloads(sa *ikeSA, use keUse) ([]message.Payload, bool) {
+// payloads are the child's part of a request; why says what keeps it from being
+// asked for ("" is well).
+func (n *negotiation) payloads(sa *ikeSA, use keUse) (list []message.Payload, why string) {
 	c := n.child
+	if why := sa.cannotCarry(c.conf); why != "" {
+		return nil, why
+	}
 	set, ok := offerTraffic(c.conf.setsFor(sa), n.want.packet)
 	if n.replace != nil {
 		// RFC 7296 §2.9.2: the same traffic, and no packet's own selectors.
 		set, ok = n.replace.traffic, true
 	}
 	if !ok {
-		return nil, false
+		return nil, fmt.Sprintf("%s has no traffic for %s", c.conf.place(), sa.peer.Addr())
 	}
 	n.sent = set
 	n.offered = offer(c.conf.alternatives(use, nil), spiOctets(c.spiIn))
+	list = append(c.conf.notifies(), c.compPayloads()...)
+	return append(list, &message.SA{Proposals: n.offered}), ""
+}
+
+// notifies are what both roles say about a child beside its proposals.
+func (conf *Child) notifies() []message.Payload {
 	var list []message.Payload
-	if c.conf.Mode == kernel.Transport {
+	if conf.Mode == kernel.Transport {
 		list = append(list, notify(message.USE_TRANSPORT_MODE, nil))
 	}
-	list = append(list, notify(message.ESP_TFC_PADDING_NOT_SUPPORTED, nil), &message.SA{Proposals: n.offered})
-	return list, true
+	if conf.protocol() == kernel.ESP {
+		list = append(list, notify(message.ESP_TFC_PADDING_NOT_SUPPORTED, nil))
+	}
+	return list
+}
+
+// cannotCarry says why an IKE SA cannot have a child of this kind at all ("" is
+// well). A NAT changes addresses that AH protects (RFC 3715 §2.1), and there is
+// no AH in UDP.
+func (sa *ikeSA) cannotCarry(conf *Child) string {
+	if conf.protocol() == kernel.AH && (sa.natLocal || sa.natPeer) {
+		return fmt.Sprintf("%s has AH, which does not pass the NAT on the way to %s", conf.place(), sa.peer.Addr())
+	}
+	return ""
 }
 
 // tsPayloads are TSi and TSr of a request.
@@ -91,7 +112,7 @@ func (n *negotiation) accept(sa *ikeSA, m *received, ni, nr, shared []byte, done
 		spi := c.spiIn
 		c.remove(text)
 		n.failed(sa, reason, text)
-		sa.enqueue(&deleteChildTask{spi: spi})
+		sa.enqueue(&deleteChildTask{proto: c.conf.wireProtocol(), spi: spi})
 		if done != nil {
 			done(text)
 		}
@@ -137,6 +158,9 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 	}
 	if slices.Contains(n.deleted, uint32(c.spiOut)) {
 		return reasonChildRefused, fmt.Errorf("the peer has deleted %v before its answer came", c.spiOut)
+	}
+	if err := c.checkComp(m); err != nil {
+		return reasonNoProposal, err
 	}
 	local, remote := m.selectors(true), m.selectors(false)
 	if transport {

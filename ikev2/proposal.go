@@ -102,9 +102,11 @@ func (c *Child) alternatives(use keUse, groups []transform.KE) []alternative {
 		if len(sn) == 0 {
 			sn = []transform.SN{transform.SN_32BIT}
 		}
-		list = append(list, alternative{message.ProtocolESP, []choice{
-			encrChoice(p.Encr), integChoice(p.Integ), ke, listChoice(transform.TypeSN, sn),
-		}})
+		a := alternative{c.wireProtocol(), []choice{integChoice(p.Integ), ke, listChoice(transform.TypeSN, sn)}}
+		if a.protocol == message.ProtocolESP {
+			a.choices = slices.Insert(a.choices, 0, encrChoice(p.Encr)) // RFC 7296 §3.3.3: AH has no ENCR
+		}
+		list = append(list, a)
 	}
 	return list
 }

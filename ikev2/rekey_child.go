@@ -72,5 +72,5 @@ func (c *childSA) close(why string) {
 		return
 	}
 	c.state = childDeleting
-	c.sa.x.queue = append(c.sa.x.queue, &deleteChildTask{spi: c.spiIn, child: c, why: why})
+	c.sa.x.queue = append(c.sa.x.queue, &deleteChildTask{proto: c.conf.wireProtocol(), spi: c.spiIn, child: c, why: why})
 }

@@ -141,7 +141,7 @@ func TestRekeyChildCollision(t *testing.T) {
 					}
 				}
 				for _, n := range w.nodes {
-					if _, ok := n.kernel.byPeerSPI(loser); ok {
+					if _, ok := n.kernel.byPeerSPI(kernel.ESP, loser); ok {
 						for id, sa := range n.kernel.sas {
 							if id.SPI == loser && sa.Direction == kernel.In && requests[n == a] == loser {
 								t.Errorf("%s kept the child with the lowest nonce", n.name)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"racoon2/ikev2/transform"
-	"racoon2/kernel"
 )
 
 // Status describes every IKE SA, in the order in which they were made.
@@ -88,13 +87,19 @@ func (sa *ikeSA) extensions() []string {
 
 func (c *childSA) info() ChildInfo {
 	i := ChildInfo{
-		Name: c.conf.Name, Protocol: kernel.ESP, Mode: c.conf.Mode, SPIIn: c.spiIn, SPIOut: c.spiOut,
+		Name: c.conf.Name, Protocol: c.conf.protocol(), Mode: c.conf.Mode, SPIIn: c.spiIn, SPIOut: c.spiOut,
 		Local: c.local, Remote: c.remote, ReqID: c.conf.ReqID,
 		TSLocal: c.traffic.local, TSRemote: c.traffic.remote,
-		Encr: encryptionName(c.suite.encr), Encap: c.encap != nil, Established: c.established,
+		ESN: c.suite.sn == transform.SN_EXTENDED, Encap: c.encap != nil, Established: c.established,
 	}
-	if !c.suite.encr.ID.AEAD() {
+	if c.suite.encr.ID != 0 {
+		i.Encr = encryptionName(c.suite.encr)
+	}
+	if c.suite.integ != transform.AUTH_NONE {
 		i.Integ = c.suite.integ.String()
+	}
+	if c.comp != transform.COMP_NONE {
+		i.Comp, i.CPIIn, i.CPIOut = c.comp.String(), c.cpiIn, c.cpiOut
 	}
 	if c.suite.ke != transform.KE_NONE {
 		i.KE = c.suite.ke.String()
