@@ -51,7 +51,8 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 	if o.ReadSecret == nil {
 		o.ReadSecret = ReadSecret
 	}
-	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote)}
+	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote),
+		usable: make(map[*config.Policy][]*config.IPsec)}
 	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen,
 		MaxHalfOpenAddress: maxFromAddress, MaxHalfOpenNetwork: maxFromNetwork}
 	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
@@ -91,6 +92,7 @@ type compiler struct {
 	o        CompileOptions
 	reqIDs   *reqIDs
 	byRemote map[*config.Remote]*ikev2.Remote
+	usable   map[*config.Policy][]*config.IPsec // the bundles that IKEv2 offers
 	findings config.Findings
 }
 

@@ -48,7 +48,9 @@ func (c *compiler) child(p config.Pair) {
 	if len(child.Outbound) == 0 {
 		c.find(config.Warning, s.Pos, "no-traffic", "", "selector %q stands for no pair of addresses on this host now", s.Name)
 	}
-	if bundle := firstUsable(pol.IPsecs); bundle != nil {
+	bundles := c.bundles(pol)
+	if len(bundles) > 0 {
+		bundle := bundles[0]
 		child.Lifetime = kernel.Lifetime{Time: bundle.Lifetime, Bytes: bundle.LifetimeBytes}
 		child.Replay = bundle.ReplayWindow
 		if c.o.Kernel != nil && !c.o.Kernel.ByteLifetimes && bundle.LifetimeBytes != 0 {
@@ -60,7 +62,7 @@ func (c *compiler) child(p config.Pair) {
 			child.Replay = c.o.Kernel.MaxReplay
 		}
 	}
-	child.Proposals = c.childProposals(pol)
+	child.Proposals, child.Comp = c.childProposals(pol, bundles), c.compressions(bundles)
 	if len(child.Proposals) == 0 {
 		c.find(config.Error, s.Pos, "no-child-proposal", "", "selector %q: the kernel can do none of the algorithms of policy %q", s.Name, pol.Name)
 	}
@@ -90,23 +92,103 @@ func (c *compiler) traffic(s *config.Selector) []kernel.Selector {
 	return out
 }
 
-// childProposals are the alternatives of a policy, in order of preference.
-func (c *compiler) childProposals(pol *config.Policy) []ikev2.ChildProposal {
-	var out []ikev2.ChildProposal
-	for _, bundle := range pol.IPsecs {
-		if bundle.Disabled {
+// bundles are the alternatives of a policy that IKEv2 can negotiate and that its
+// SPD entries can stand for: the entries name the protocols of the first, so that
+// alternatives with others are left out.
+func (c *compiler) bundles(pol *config.Policy) []*config.IPsec {
+	out, known := c.usable[pol]
+	if known {
+		return out
+	}
+	defer func() { c.usable[pol] = out }()
+	for _, b := range pol.IPsecs {
+		if b.Disabled || b.RefusedByIKEv2() != "" {
+			continue // config has said so
+		}
+		if lacking := c.kernelLacks(protocols(b)); lacking != "" {
+			c.find(config.Warning, b.Pos, "kernel-protocol", "", "policy %q leaves ipsec %q out: this kernel has no %s", pol.Name, b.Name, lacking)
 			continue
 		}
+		if len(out) > 0 && !slices.Equal(protocols(b), protocols(out[0])) {
+			c.find(config.Warning, b.Pos, "mixed-protocols", "give it a policy and selectors of its own",
+				"policy %q leaves ipsec %q out: its protocols are not those of %q, which comes first and which the SPD has", pol.Name, b.Name, out[0].Name)
+			continue
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// kernelLacks names what of a bundle the kernel does not have ("" is nothing).
+func (c *compiler) kernelLacks(list []kernel.Protocol) string {
+	k := c.o.Kernel
+	switch {
+	case k == nil:
+	case slices.Contains(list, kernel.AH) && !k.AH:
+		return "AH"
+	case slices.Contains(list, kernel.IPComp) && len(k.Comp) == 0:
+		return "IPComp"
+	case len(list) > 1 && !k.Bundles:
+		return "policies with several transforms"
+	}
+	return ""
+}
+
+// protocols are those of a bundle, innermost first: IPComp, then ESP or AH
+// (RFC 4301 §4.5).
+func protocols(b *config.IPsec) []kernel.Protocol {
+	var out []kernel.Protocol
+	for _, proto := range []struct {
+		word config.SAProtocol
+		is   kernel.Protocol
+	}{{config.SAIPComp, kernel.IPComp}, {config.SAESP, kernel.ESP}, {config.SAAH, kernel.AH}} {
+		if slices.ContainsFunc(b.SAs, func(sa *config.SA) bool { return sa.Protocol == proto.word }) {
+			out = append(out, proto.is)
+		}
+	}
+	return out
+}
+
+// childProposals are the alternatives of a policy, in order of preference.
+func (c *compiler) childProposals(pol *config.Policy, bundles []*config.IPsec) []ikev2.ChildProposal {
+	var out []ikev2.ChildProposal
+	for _, bundle := range bundles {
 		for _, sa := range bundle.SAs {
-			if sa.Disabled || sa.Protocol != config.SAESP {
+			proto := kernel.ESP
+			switch {
+			case sa.Disabled || sa.Protocol == config.SAIPComp:
 				continue
+			case sa.Protocol == config.SAAH:
+				proto = kernel.AH
 			}
 			for _, p := range sa.Proposals {
 				if p, ok := c.forKernel(sa, p); ok {
 					out = append(out, ikev2.ChildProposal{
-						Protocol: kernel.ESP, Encr: encryptions(p.Encr), Integ: p.Integ,
+						Protocol: proto, Encr: encryptions(p.Encr), Integ: p.Integ,
 						KE: exchanges(pol.Remote), SN: c.sequenceNumbers(bundle),
 					})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// compressions are the algorithms of IPComp. They are agreed on beside the
+// proposals (RFC 7296 §2.22), so that all bundles share them.
+func (c *compiler) compressions(bundles []*config.IPsec) []transform.COMP {
+	var out []transform.COMP
+	for _, bundle := range bundles {
+		for _, sa := range bundle.SAs {
+			if sa.Disabled || sa.Protocol != config.SAIPComp {
+				continue
+			}
+			for _, comp := range sa.Proposals[0].Comp {
+				switch {
+				case c.o.Kernel != nil && !slices.Contains(c.o.Kernel.Comp, comp):
+					c.find(config.Warning, sa.Pos, "kernel-algorithm", "", "this kernel has no %v: left out", comp)
+				case !slices.Contains(out, comp):
+					out = append(out, comp)
 				}
 			}
 		}
@@ -163,16 +245,7 @@ func (c *compiler) forKernel(sa *config.SA, p config.SAProposal) (config.SAPropo
 			c.find(config.Warning, sa.Pos, "kernel-algorithm", "", "this kernel has no %v: left out", i)
 		}
 	}
-	return kept, len(kept.Encr) > 0 && (len(p.Integ) == 0 || len(kept.Integ) > 0)
-}
-
-func firstUsable(bundles []*config.IPsec) *config.IPsec {
-	for _, b := range bundles {
-		if !b.Disabled {
-			return b
-		}
-	}
-	return nil
+	return kept, (len(p.Encr) == 0 || len(kept.Encr) > 0) && (len(p.Integ) == 0 || len(kept.Integ) > 0)
 }
 
 // end is a tunnel end point; a macro or nothing leaves it to the IKE SA.

@@ -78,7 +78,10 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 	out.Level = levelOf(pol.Level)
 	out.MyEnd, out.PeerEnd = end(pol.MySAIPAddr), end(pol.PeersSAIPAddr)
 	out.ReqID = c.reqIDs.of(pairOf(s))
-	out.Bundle = []kernel.Protocol{kernel.ESP} // config leaves nothing else usable
+	out.Bundle = []kernel.Protocol{kernel.ESP}
+	if list := c.bundles(pol); len(list) > 0 {
+		out.Bundle = protocols(list[0])
+	}
 	if s.Direction == config.Outbound {
 		out.Child = s.Name
 	} else if s.Reverse != nil {

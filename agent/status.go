@@ -84,9 +84,13 @@ type ChildStatus struct {
 	ReqID       uint32     `json:"reqid"`
 	TSLocal     []string   `json:"ts_local"`
 	TSRemote    []string   `json:"ts_remote"`
-	Encr        string     `json:"encr"`
+	Encr        string     `json:"encr"` // empty with AH
 	Integ       string     `json:"integ,omitempty"`
 	KE          string     `json:"ke,omitempty"`
+	ESN         bool       `json:"esn"`
+	Comp        string     `json:"ipcomp,omitempty"`
+	CPIIn       string     `json:"cpi_in,omitempty"` // 4 hexadecimal digits
+	CPIOut      string     `json:"cpi_out,omitempty"`
 	Encap       bool       `json:"udp_encap"`
 	Established *time.Time `json:"established,omitempty"`
 	Expires     *time.Time `json:"expires,omitempty"`
@@ -265,15 +269,19 @@ func ikeStatus(i ikev2.IKEInfo, traffic map[kernel.SAID]*Traffic) IKEStatus {
 	}
 	for _, c := range i.Children {
 		in, out := saids(c)
-		s.Children = append(s.Children, ChildStatus{
+		child := ChildStatus{
 			Name: c.Name, Protocol: c.Protocol.String(), Mode: c.Mode.String(),
 			SPIIn: fmt.Sprintf("%08x", uint32(c.SPIIn)), SPIOut: fmt.Sprintf("%08x", uint32(c.SPIOut)),
 			Local: c.Local.String(), Remote: c.Remote.String(), ReqID: c.ReqID,
 			TSLocal: selectors(c.TSLocal), TSRemote: selectors(c.TSRemote),
-			Encr: c.Encr, Integ: c.Integ, KE: c.KE, Encap: c.Encap,
+			Encr: c.Encr, Integ: c.Integ, KE: c.KE, ESN: c.ESN, Comp: c.Comp, Encap: c.Encap,
 			Established: timeOrNil(c.Established), Expires: timeOrNil(c.Expires),
 			In: traffic[in], Out: traffic[out],
-		})
+		}
+		if c.Comp != "" {
+			child.CPIIn, child.CPIOut = fmt.Sprintf("%04x", uint32(c.CPIIn)), fmt.Sprintf("%04x", uint32(c.CPIOut))
+		}
+		s.Children = append(s.Children, child)
 	}
 	return s
 }

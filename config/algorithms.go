@@ -131,6 +131,13 @@ var groups = withNumbers(map[string]algorithm{
 	"ec2n185":    {4, false, obsolete},
 })
 
+// compressions are the names of ipcomp_alg.
+var compressions = map[string]algorithm{
+	"deflate": {uint16(t.COMP_DEFLATE), true, ""},
+	"lzs":     {uint16(t.COMP_LZS), false, "no kernel has it"},
+	"oui":     {uint16(t.COMP_OUI), false, "it has no meaning that is agreed on"},
+}
+
 // withNumbers makes each group known by its number too.
 func withNumbers(named map[string]algorithm) map[string]algorithm {
 	out := make(map[string]algorithm, 2*len(named))
@@ -147,7 +154,6 @@ var (
 	prfNames          = keys(prfs)
 	integrityNames    = keys(integrities)
 	groupNames        = keys(groups)
-	compressionNames  = []string{"deflate", "lzs", "oui"}
 	additionalKENames = []string{"mlkem1024", "mlkem512", "mlkem768"}
 )
 
@@ -166,6 +172,7 @@ var (
 	prfList        = value{"{ NAME; … }", mapped(prfs)}
 	integrityList  = value{"{ NAME; … }", mapped(integrities)}
 	groupList      = value{"{ NAME; … }", mapped(groups)}
+	compressList   = value{"{ NAME; … }", mapped(compressions)}
 )
 
 // algorithm reads NAME[,BITS[,KEY]]. A key is read over: there are no static SAs.

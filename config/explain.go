@@ -121,8 +121,6 @@ func stateOf(d *directive) string {
 		return "has no effect: KINK is not built yet"
 	case d.name == "kink":
 		return "has no effect: KINK is not built yet"
-	case d.name == "ah_auth_alg" || d.name == "ipcomp_alg":
-		return "has no effect: AH and IPComp are not built yet"
 	case d.where == inProvide:
 		return "has no effect: " + notYet
 	}

@@ -9,8 +9,8 @@ var ikev2Explanations = map[string]explanation{
 
 	"esp_enc_alg":   {means: "The ciphers of ESP, best first, as in kmp_enc_alg.", builtin: "{ aes_gcm,256; aes_gcm,128; chacha20_poly1305; aes_cbc,256; aes_cbc,128; }", example: "{ aes_gcm,256; }"},
 	"esp_auth_alg":  {means: "The integrity algorithms of ESP, best first; AEADs need none.", builtin: "{ hmac_sha2_256; hmac_sha2_384; hmac_sha2_512; }", example: "{ hmac_sha2_512; }"},
-	"ah_auth_alg":   {means: "The integrity algorithms of AH.", otherwise: "none", example: "{ hmac_sha2_256; }"},
-	"ipcomp_alg":    {means: "The algorithms of IPComp.", otherwise: "none", example: "deflate"},
+	"ah_auth_alg":   {means: "The integrity algorithms of AH, best first.", builtin: "{ hmac_sha2_256; hmac_sha2_384; hmac_sha2_512; }", example: "{ hmac_sha2_512; }"},
+	"ipcomp_alg":    {means: "The algorithms of IPComp, best first. Both ends must have IPComp in their policy, beside ESP or AH (RFC 7296 §2.22).", builtin: "{ deflate; }", example: "{ deflate; lzs; }"},
 	"esp_addke_alg": {means: "Additional key exchanges (RFC 9370) for ESP and its IKE SA.", otherwise: "none", example: "mlkem768"},
 	"ah_addke_alg":  {means: "Additional key exchanges (RFC 9370) for AH and its IKE SA.", otherwise: "none", example: "mlkem768"},
 

@@ -71,7 +71,9 @@ func TestEverything(tt *testing.T) {
 	p := c.Policy("plain")
 	check("policy", []any{p.Install, p.Mode, p.Level, p.MySAIPAddr.Macro, p.PeersSAIPAddr.Addr.String(), p.InitialChildKE},
 		[]any{false, ModeTunnel, LevelUnique, MacroMyIPv6, "2001:db8::2", InitialChildKEImmediate})
-	check("alternatives", []bool{p.IPsecs[0].Disabled, p.IPsecs[1].Disabled}, []bool{false, true})
+	check("alternatives", []bool{p.IPsecs[0].Disabled, p.IPsecs[1].Disabled, p.IPsecs[1].RefusedByIKEv2() != ""}, []bool{false, false, true})
+	check("AH", p.IPsecs[1].SAs[1].Proposals, []SAProposal{{Integ: []t.INTEG{t.AUTH_HMAC_SHA2_256_128}}})
+	check("IPComp", c.index.sas["small"].Proposals, []SAProposal{{Comp: []t.COMP{t.COMP_DEFLATE}}})
 	check("ipsec", []any{p.IPsecs[0].Lifetime, p.IPsecs[0].ExtSequence, p.IPsecs[1].Lifetime}, []any{90 * time.Minute, true, 2 * time.Hour})
 	check("esp", p.IPsecs[0].SAs[0].Proposals, []SAProposal{
 		{Encr: []Encryption{{t.ENCR_AES_GCM_16, 128}}},

@@ -106,8 +106,9 @@ type IKEProposal struct {
 // SAProposal is the same for a child SA. Its key exchange, with need_pfs, is
 // that of the remote.
 type SAProposal struct {
-	Encr  []Encryption
-	Integ []transform.INTEG // empty for AEADs
+	Encr  []Encryption      // of ESP alone
+	Integ []transform.INTEG // empty for AEADs and for IPComp
+	Comp  []transform.COMP  // of IPComp alone
 }
 
 // Algorithm is an algorithm by name, where nothing is mapped to a transform.

@@ -114,7 +114,7 @@ func emptyReason(e *entry, leftOut []string) string {
 
 // listOf returns the transforms of an entry, or the built-in ones. A reason
 // says why there are none.
-func listOf[T ~uint16](e *entry, builtin []T) ([]T, string) {
+func listOf[T ~uint8 | ~uint16](e *entry, builtin []T) ([]T, string) {
 	if e == nil {
 		return builtin, ""
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"racoon2/ikev2/transform"
@@ -33,14 +34,16 @@ func (r *resolver) buildSA(sa *SA, v view) {
 		return
 	}
 	sa.Protocol = SAProtocol(e.val.(uint8))
-	if sa.Protocol == SAESP {
+	switch sa.Protocol {
+	case SAAH:
+		r.ahProposal(sa, v)
+	case SAIPComp:
+		r.ipcompProposal(sa, v)
+	default:
 		r.espProposals(sa, v)
-		if sa.Disabled {
-			r.warnf("sa-disabled", at(sa.Pos, "sa"), "", "sa %s is disabled: %s", clip(sa.Name), sa.Reason)
-		}
-	} else {
-		sa.Disabled, sa.Reason = true, strings.ToUpper(sa.Protocol.String())+" is not built yet"
-		r.warnf("not-built", e.nameItem(), "use esp", "sa %s is disabled: %s", clip(sa.Name), sa.Reason)
+	}
+	if sa.Disabled {
+		r.warnf("sa-disabled", at(sa.Pos, "sa"), "", "sa %s is disabled: %s", clip(sa.Name), sa.Reason)
 	}
 	r.checkSAAlgorithms(sa, v)
 }
@@ -68,6 +71,32 @@ func (r *resolver) espProposals(sa *SA, v view) {
 	})
 }
 
+// ahProposal makes the proposal of an AH transform, which integrity is all of.
+func (r *resolver) ahProposal(sa *SA, v view) {
+	e := v.get("ah_auth_alg")
+	list, reason := listOf(e, defaultInteg)
+	if e != nil && slices.Contains(list, transform.AUTH_NONE) {
+		r.warnf("no-integrity", e.nameItem(), "remove non_auth", "AH is nothing without an integrity algorithm: non_auth is left out")
+		list = slices.DeleteFunc(slices.Clone(list), func(i transform.INTEG) bool { return i == transform.AUTH_NONE })
+	}
+	if reason == "" && len(list) == 0 {
+		reason = "ah_auth_alg names no integrity algorithm"
+	}
+	sa.Disabled, sa.Reason = reason != "", reason
+	if !sa.Disabled {
+		sa.Proposals = []SAProposal{{Integ: list}}
+	}
+}
+
+// ipcompProposal makes the proposal of an IPComp transform.
+func (r *resolver) ipcompProposal(sa *SA, v view) {
+	list, reason := listOf(v.get("ipcomp_alg"), []transform.COMP{transform.COMP_DEFLATE})
+	sa.Disabled, sa.Reason = reason != "", reason
+	if !sa.Disabled {
+		sa.Proposals = []SAProposal{{Comp: list}}
+	}
+}
+
 // buildIPsec fills an ipsec section.
 func (r *resolver) buildIPsec(p *IPsec, v view) {
 	p.Lifetime = get(v, "ipsec_sa_lifetime_time", defaultChildLifetime)
@@ -89,6 +118,24 @@ func (r *resolver) buildIPsec(p *IPsec, v view) {
 			return
 		}
 	}
+	if p.has(SAIPComp) && len(p.SAs) == 1 {
+		p.Disabled, p.Reason = true, "IPComp is agreed on together with ESP or AH only (RFC 7296 §2.22)"
+		r.warnf("bundle", e.nameItem(), "add an sa of esp", "ipsec %s is disabled: %s", clip(p.Name), p.Reason)
+	}
+}
+
+// has says whether a bundle has an SA of a protocol.
+func (p *IPsec) has(proto SAProtocol) bool {
+	return slices.ContainsFunc(p.SAs, func(sa *SA) bool { return sa.Protocol == proto })
+}
+
+// RefusedByIKEv2 says why IKEv2 cannot negotiate a bundle that is usable otherwise
+// ("" is well).
+func (p *IPsec) RefusedByIKEv2() string {
+	if p.has(SAESP) && p.has(SAAH) {
+		return "IKEv2 has no bundles of ESP and AH: each would be a child SA of its own (RFC 7296 §1.7)"
+	}
+	return ""
 }
 
 // bundle resolves the sa sections of a bundle, one for each protocol.
@@ -164,12 +211,17 @@ func (r *resolver) alternatives(p *Policy, v view) {
 	}
 	var reasons []string
 	for _, i := range p.IPsecs {
-		if !i.Disabled {
-			return
+		reason := i.Reason
+		if refused := i.RefusedByIKEv2(); !i.Disabled && refused != "" && p.Remote != nil && p.Remote.IKEv2 != nil {
+			r.warnf("bundle", at(i.Pos, "ipsec"), "use ESP alone, which protects all but the outer header",
+				"policy %s leaves ipsec %s out: %s", clip(p.Name), clip(i.Name), refused)
+			reason = refused
+		} else if !i.Disabled {
+			reason = ""
 		}
-		reasons = append(reasons, i.Reason)
+		reasons = append(reasons, reason)
 	}
-	if len(reasons) > 0 {
+	if len(reasons) > 0 && !slices.Contains(reasons, "") {
 		r.disablePolicy(p, "none of its ipsec sections can be used: "+strings.Join(reasons, "; "))
 	}
 }

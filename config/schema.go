@@ -164,8 +164,8 @@ var algorithmDirectives = []directive{
 
 	{name: "esp_enc_alg", where: inSA, value: encryptionList, once: true},
 	{name: "esp_auth_alg", where: inSA, value: integrityList, once: true},
-	{name: "ah_auth_alg", where: inSA, value: namesOf(integrityNames), once: true},
-	{name: "ipcomp_alg", where: inSA, value: namesOf(compressionNames), once: true},
+	{name: "ah_auth_alg", where: inSA, value: integrityList, once: true},
+	{name: "ipcomp_alg", where: inSA, value: compressList, once: true},
 	{name: "esp_addke_alg", where: inSA, value: namesOf(additionalKENames), once: true, idle: "additional key exchanges (RFC 9370) are not built yet"},
 	{name: "ah_addke_alg", where: inSA, value: namesOf(additionalKENames), once: true, idle: "additional key exchanges (RFC 9370) are not built yet"},
 }

@@ -123,7 +123,14 @@ func childText(p *page, c *agent.ChildStatus, now time.Time) {
 	p.pair(6, "traffic", strings.Join(c.TSLocal, " "), strings.Join(c.TSRemote, " "))
 	p.pair(6, "address", c.Local, c.Remote)
 	p.pair(6, "spi", "in "+c.SPIIn, "out "+c.SPIOut)
-	p.line(6, "algorithms "+strings.Join(nonEmpty(c.Encr, c.Integ, c.KE), " "))
+	esn := ""
+	if c.ESN {
+		esn = "ESN"
+	}
+	p.line(6, "algorithms "+strings.Join(nonEmpty(c.Encr, c.Integ, c.KE, esn), " "))
+	if c.Comp != "" {
+		p.line(6, fmt.Sprintf("compressed by %s, cpi in %s out %s", c.Comp, c.CPIIn, c.CPIOut))
+	}
 	if c.In != nil {
 		p.line(6, "received "+traffic(c.In))
 	}
