@@ -62,17 +62,17 @@ func (c *childSA) compPayloads() []message.Payload {
 // chooseComp takes the first of a child's algorithms that the peer offers, as
 // responder. What a child does not want is not accepted, which needs no words
 // (RFC 7296 §2.22); what it wants and does not get is said in why.
-func (conf *Child) chooseComp(offers []compOffer) (taken compOffer, why string) {
-	if len(conf.Comp) == 0 {
+func (c *Child) chooseComp(offers []compOffer) (taken compOffer, why string) {
+	if len(c.Comp) == 0 {
 		return compOffer{}, ""
 	}
-	for _, comp := range conf.Comp {
+	for _, comp := range c.Comp {
 		i := slices.IndexFunc(offers, func(o compOffer) bool { return o.comp == comp })
 		if i >= 0 {
 			return offers[i], ""
 		}
 	}
-	return compOffer{}, fmt.Sprintf("IPComp: peer offers %s; %s demands %s", compList(offers), conf.place(), compNames(conf.Comp))
+	return compOffer{}, fmt.Sprintf("IPComp: peer offers %s; %s demands %s", compList(offers), c.place(), compNames(c.Comp))
 }
 
 // checkComp takes the responder's answer, as initiator. RFC 7296 §2.22: nothing

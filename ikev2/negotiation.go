@@ -47,12 +47,12 @@ func (n *negotiation) payloads(sa *ikeSA, use keUse) (list []message.Payload, wh
 }
 
 // notifies are what both roles say about a child beside its proposals.
-func (conf *Child) notifies() []message.Payload {
+func (c *Child) notifies() []message.Payload {
 	var list []message.Payload
-	if conf.Mode == kernel.Transport {
+	if c.Mode == kernel.Transport {
 		list = append(list, notify(message.USE_TRANSPORT_MODE, nil))
 	}
-	if conf.protocol() == kernel.ESP {
+	if c.protocol() == kernel.ESP {
 		list = append(list, notify(message.ESP_TFC_PADDING_NOT_SUPPORTED, nil))
 	}
 	return list
