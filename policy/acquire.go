@@ -35,6 +35,7 @@ type attempt struct {
 	wanted   bool // it was asked for again meanwhile
 	held     int  // how often
 	failures int  // rounds through all engines that came to nothing
+	why      string
 	timer    timer
 }
 
@@ -46,6 +47,7 @@ func (m *Manager) acquire(now time.Time, ev kernel.Acquire, out *Outbox) {
 			"an acquire for policy %d, reqid %d is not for a selector of ours", ev.Policy, ev.Template.ReqID)
 		return
 	}
+	delete(m.held, sel.Child)
 	out.trace(trace.Debug, ReasonAcquire, sel.who("packet", ev.Packet.String()), "traffic met a policy without SA")
 	packet := ev.Packet
 	m.want(now, sel, &packet, false, out)
@@ -91,30 +93,10 @@ func (m *Manager) match(packet kernel.Selector, of *Selector) *entry {
 	return best
 }
 
-// up asks for the child of a selector at an operator's wish.
-func (m *Manager) up(now time.Time, name string, out *Outbox) {
-	sel := m.selectors[name]
-	switch {
-	case m.closing:
-	case sel == nil:
-		out.trace(trace.InternalWarn, ReasonUnknownSelector, []string{"selector", name}, "there is no selector %s", name)
-	case sel.Action != kernel.Protect:
-		out.trace(trace.InternalWarn, ReasonNotProtected, sel.who(),
-			"selector %s (%s) has action %v: it has no child to bring up", sel.Name, sel.Where, sel.Action)
-	default:
-		m.want(now, sel, nil, true, out)
-	}
-}
-
 // want asks for a child, unless that is under way. A pause is kept unless the
 // wish is an operator's.
 func (m *Manager) want(now time.Time, sel *Selector, packet *kernel.Selector, force bool, out *Outbox) {
-	a := m.attempts[sel.Child]
-	if a == nil {
-		a = &attempt{child: sel.Child, phase: over, timer: timer{index: -1}}
-		a.timer.attempt = a
-		m.attempts[sel.Child] = a
-	}
+	a := m.attemptOf(sel)
 	if a.phase == trying || a.phase == resting && !force {
 		a.wanted = true
 		a.held++
@@ -129,6 +111,17 @@ func (m *Manager) want(now time.Time, sel *Selector, packet *kernel.Selector, fo
 		a.failures = 0
 	}
 	m.begin(now, a, out)
+}
+
+// attemptOf is the attempt for a selector's child, a new one if there is none.
+func (m *Manager) attemptOf(sel *Selector) *attempt {
+	a := m.attempts[sel.Child]
+	if a == nil {
+		a = &attempt{child: sel.Child, sel: sel, phase: over}
+		a.timer.Of = a
+		m.attempts[sel.Child] = a
+	}
+	return a
 }
 
 // String completes "is asked for again while …".
@@ -158,7 +151,7 @@ func (m *Manager) next(now time.Time, a *attempt, out *Outbox) bool {
 	for a.engine++; a.engine < len(a.sel.Engines); a.engine++ {
 		if engine := a.sel.Engines[a.engine]; slices.Contains(m.engines, engine) {
 			a.phase = trying
-			m.timers.set(&a.timer, now.Add(attemptLimit))
+			m.timers.Set(&a.timer, now.Add(attemptLimit))
 			attrs := a.sel.who("child", a.child, "remote", a.sel.Remote, "engine", engine.String())
 			if a.packet != nil {
 				attrs = append(attrs, "packet", a.packet.String())
@@ -175,8 +168,9 @@ func (m *Manager) next(now time.Time, a *attempt, out *Outbox) bool {
 func (m *Manager) rest(now time.Time, a *attempt) time.Duration {
 	a.failures++
 	a.phase = resting
+	a.wanted = a.wanted || m.keeps(a.sel)
 	pause := m.backoff(a.failures, restFirst, restLimit)
-	m.timers.set(&a.timer, now.Add(pause))
+	m.timers.Set(&a.timer, now.Add(pause))
 	return pause
 }
 
@@ -186,6 +180,7 @@ func (m *Manager) initiateFailed(now time.Time, f InitiateFailed, out *Outbox) {
 	if a == nil || a.phase == resting || a.engine < 0 || a.engine >= len(a.sel.Engines) || a.sel.Engines[a.engine] != f.Engine {
 		return // late word of what is no longer asked
 	}
+	a.why = f.Reason
 	if m.next(now, a, out) {
 		out.trace(trace.InternalWarn, ReasonInitiateFailed, a.sel.who("child", a.child, "engine", f.Engine.String(), "why", f.Reason),
 			"child %s: %v gave up (%s); the next engine is asked", a.child, f.Engine, f.Reason)
@@ -196,16 +191,9 @@ func (m *Manager) initiateFailed(now time.Time, f InitiateFailed, out *Outbox) {
 		"child %s: %v gave up (%s); not asked for again within %v", a.child, f.Engine, f.Reason, pause.Round(time.Millisecond))
 }
 
-// childUp ends an attempt well.
-func (m *Manager) childUp(up ChildUp) {
-	if a := m.attempts[up.Child]; a != nil {
-		m.forget(a)
-	}
-}
-
-// attemptDue is an attempt's timer: the engine said nothing, the pause is over,
-// or the failures are long past.
-func (m *Manager) attemptDue(now time.Time, a *attempt, out *Outbox) {
+// ring is an attempt's timer: the engine said nothing, the pause is over, or the
+// failures are long past.
+func (a *attempt) ring(m *Manager, now time.Time, out *Outbox) {
 	switch {
 	case a.phase == over:
 		m.forget(a)
@@ -213,25 +201,11 @@ func (m *Manager) attemptDue(now time.Time, a *attempt, out *Outbox) {
 		m.begin(now, a, out)
 	default:
 		a.phase = over
-		m.timers.set(&a.timer, now.Add(forgetAfter))
+		m.timers.Set(&a.timer, now.Add(forgetAfter))
 	}
 }
 
 func (m *Manager) forget(a *attempt) {
-	m.timers.stop(&a.timer)
+	m.timers.Stop(&a.timer)
 	delete(m.attempts, a.child)
-}
-
-// reviewAttempts fits the attempts to new settings: those whose selector is
-// gone or leads elsewhere now are forgotten.
-func (m *Manager) reviewAttempts() {
-	for _, a := range m.attempts {
-		sel := m.selectors[a.sel.Name]
-		if sel == nil || sel.Action != kernel.Protect || sel.Child != a.child || sel.Remote != a.sel.Remote ||
-			!slices.Equal(sel.Engines, a.sel.Engines) {
-			m.forget(a)
-			continue
-		}
-		a.sel = sel
-	}
 }

@@ -28,6 +28,9 @@ type Config struct {
 // Settings are the selectors with their policies, in the configuration's order.
 type Settings struct {
 	Selectors []*Selector
+	// LeftInClear lets traffic to addresses that names have left pass in clear
+	// where no other policy meets it; otherwise it is discarded until they are gone.
+	LeftInClear bool
 }
 
 // Selector is one selector section with the policy that it names.
@@ -53,8 +56,13 @@ type Selector struct {
 	Mode    kernel.Mode
 	Level   kernel.Level
 	ReqID   uint32
-	MyEnd   netip.Addr // tunnel end points
-	PeerEnd netip.Addr
+	Start   bool // an outbound selector's child is asked for without traffic, and again when it is lost
+
+	// MyEnd is this host's end of a tunnel; zero: its address towards the peer.
+	// PeerEnd is the peer's: the first one that has an address, until a child
+	// stands with another; none: it is not known before the peer comes.
+	MyEnd   End
+	PeerEnd []End
 	Binding kernel.Binding // of its policies
 	MSS     uint16         // of its policies, as kernel.Policy has it
 
@@ -104,6 +112,18 @@ type (
 		TSLocal, TSRemote []netip.Prefix // what the child carries
 		Lifetime          time.Duration  // until its SAs end; 0: not known
 	}
+	// ChildDown says that SAs of a child have gone. Each ChildUp has one.
+	ChildDown struct {
+		Engine kernel.EngineID
+		Child  string
+		Reason string
+	}
+	// Routed answers Route.
+	Routed struct {
+		Remote netip.Addr
+		Local  netip.Addr
+		Err    error
+	}
 	// AddPolicy adds policies beside those of the configuration; CheckDynamic says
 	// beforehand what is wrong with it. The same once more begins a new lifetime.
 	AddPolicy struct{ Dynamic Dynamic }
@@ -114,7 +134,8 @@ type (
 		Src, Dst netip.Prefix
 	}
 	// Migrate moves the tunnel of a selector, and of its reverse, from one pair of
-	// end points to another, both in the selector's direction. SAs do not move.
+	// end points to another, both in the selector's direction. SAs move with it
+	// where the kernel can (Capabilities.Migrate).
 	Migrate struct {
 		Selector       string
 		OldSrc, OldDst netip.Addr
@@ -142,6 +163,12 @@ type (
 	Up struct{ Selector string }
 	// Timeout says that Deadline has passed.
 	Timeout struct{}
+	// Down has the child of a selector stay down, though Start would have it up
+	// again, until Up or traffic asks for it. The engine is another's to tell.
+	Down struct{ Selector string }
+	// Retry says that a remote may be reached where it was not before: pauses after
+	// failures end.
+	Retry struct{ Remote string }
 	// Shutdown removes every policy that this manager installed.
 	Shutdown struct{}
 )
@@ -153,12 +180,16 @@ func (KernelResult) input()   {}
 func (KernelEvent) input()    {}
 func (InitiateFailed) input() {}
 func (ChildUp) input()        {}
+func (ChildDown) input()      {}
+func (Routed) input()         {}
 func (AddPolicy) input()      {}
 func (DeletePolicy) input()   {}
 func (Migrate) input()        {}
 func (Moved) input()          {}
 func (Names) input()          {}
 func (Up) input()             {}
+func (Down) input()           {}
+func (Retry) input()          {}
 func (Timeout) input()        {}
 func (Shutdown) input()       {}
 
@@ -189,6 +220,14 @@ type (
 		Child  string
 		Packet *kernel.Selector
 	}
+	// Route asks which address of this host leads to Remote; Routed answers.
+	Route struct{ Remote netip.Addr }
+	// InUse says that children stand, or no longer stand, whose SAs are for an
+	// address of a host name or go to it.
+	InUse struct {
+		Addr  netip.Addr
+		Using bool
+	}
 	// PolicyStands says that the SPD stands for a Names.
 	PolicyStands struct {
 		Name       string
@@ -200,6 +239,8 @@ type (
 
 func (KernelRequest) effect() {}
 func (Initiate) effect()      {}
+func (Route) effect()         {}
+func (InUse) effect()         {}
 func (PolicyStands) effect()  {}
 func (Trace) effect()         {}
 

@@ -24,7 +24,7 @@ func manySelectors(n int) *Settings {
 			Src: []Address{src}, Dst: []Address{{Prefix: dst}}, SrcPort: kernel.AnyPort, DstPort: kernel.AnyPort,
 			Action: kernel.Protect, Mode: kernel.Tunnel, Level: kernel.Require, ReqID: uint32(i + 1),
 			Remote: "peer", Engines: []kernel.EngineID{kernel.IKEv2}, Child: fmt.Sprint("s", i),
-			MyEnd: netip.MustParseAddr("192.0.2.1"), PeerEnd: netip.MustParseAddr("198.51.100.1"),
+			MyEnd: End{Addr: netip.MustParseAddr("192.0.2.1")}, PeerEnd: []End{{Addr: netip.MustParseAddr("198.51.100.1")}},
 		}
 	}
 	return s

@@ -398,8 +398,7 @@ func TestNeighborDiscoveryPasses(t *testing.T) {
 
 func TestBundles(t *testing.T) {
 	bundle := func(s *Selector) { s.Bundle = []kernel.Protocol{kernel.ESP, kernel.IPComp, kernel.AH} }
-	p := makePlan(settings(tunnel("s", "10.1.0.0/16", "10.2.0.0/16", bundle)), nil, here{}, false)
-	got := p.wishes[0].policy.Templates
+	got := planOf(settings(tunnel("s", "10.1.0.0/16", "10.2.0.0/16", bundle))).units.static[0].wishes[0].policy.Templates
 	if len(got) != 3 || got[0].Mode != kernel.Tunnel || !got[0].Src.IsValid() || got[0].Proto != kernel.ESP {
 		t.Fatalf("%+v", got)
 	}

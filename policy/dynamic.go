@@ -45,15 +45,23 @@ type dynamicKey struct {
 // dynamic is one policy of a pair.
 type dynamic struct {
 	Dynamic
+	sel   *Selector // the selector with the addresses in place
+	unit  *unit
+	other *dynamic // the reverse; nil when that has gone before
+
 	expires time.Time // zero: never
-	sel     *Selector // the selector with the addresses in place; nil when it has gone
+	timer   timer
 }
 
-// dynamics are the dynamic policies in the order of their coming.
+// dynamics are the dynamic policies.
 type dynamics struct {
-	by    map[dynamicKey]*dynamic
-	order []*dynamic
-	timer timer
+	by     map[dynamicKey]*dynamic
+	of     map[string]map[*dynamic]struct{} // by selector
+	serial int                              // of the last one
+}
+
+func newDynamics() dynamics {
+	return dynamics{by: make(map[dynamicKey]*dynamic), of: make(map[string]map[*dynamic]struct{})}
 }
 
 // Pair finds a selector and its reverse: the one that shares its child, or as
@@ -67,15 +75,18 @@ func (m *Manager) Pair(name string) (sel, reverse *Selector, err error) {
 	case sel.Action != kernel.Protect:
 		return nil, nil, fmt.Errorf("selector %s: %w", name, ErrNotProtected)
 	}
-	for _, other := range m.settings.Selectors {
-		if other.Direction == sel.Direction || other.Action != kernel.Protect || other.Remote != sel.Remote {
-			continue
+	other := func(o *Selector) bool {
+		return o.Direction != sel.Direction && o.Action == kernel.Protect && o.Remote == sel.Remote
+	}
+	for _, o := range m.ofChild[sel.Child] {
+		if sel.Child != "" && other(o) {
+			return sel, o, nil
 		}
-		if other.Child != "" && other.Child == sel.Child {
-			return sel, other, nil
-		}
-		if reverse == nil && samePlaces(other.Src, sel.Dst) && samePlaces(other.Dst, sel.Src) {
-			reverse = other
+	}
+	for _, o := range m.ofRemote[sel.Remote] {
+		if other(o) && samePlaces(o.Src, sel.Dst) && samePlaces(o.Dst, sel.Src) {
+			reverse = o
+			break
 		}
 	}
 	if reverse == nil {
@@ -99,14 +110,18 @@ func (m *Manager) CheckDynamic(d Dynamic) (sel, reverse string, err error) {
 	if d.Src.Addr().Is4() != d.Dst.Addr().Is4() {
 		return "", "", errDynamicFamily
 	}
-	if len(m.dynamic.order)+2 > maxDynamic {
+	if len(m.dynamic.by)+2 > maxDynamic {
 		return "", "", ErrManyDynamic
 	}
 	for _, half := range []struct {
 		d    Dynamic
 		base *Selector
 	}{{d, s}, {d.reversed(r.Name), r}} {
-		if _, err := makeTemplates(half.d.on(half.base)); err != nil {
+		if half.d.Mode != kernel.Tunnel {
+			continue
+		}
+		_, err := m.ends(&unit{sel: half.d.on(half.base), phantom: true}, nil)
+		if _, later := err.(*unknownEnd); err != nil && !later {
 			return "", "", fmt.Errorf("selector %s: %w", half.base.Name, err)
 		}
 	}
@@ -115,7 +130,7 @@ func (m *Manager) CheckDynamic(d Dynamic) (sel, reverse string, err error) {
 
 // HasDynamic tells whether DeletePolicy would find something.
 func (m *Manager) HasDynamic(d DeletePolicy) error {
-	if slices.ContainsFunc(m.dynamic.order, func(have *dynamic) bool { return d.matches(have) }) {
+	if len(m.dynamic.find(d)) > 0 {
 		return nil
 	}
 	return fmt.Errorf("selector %s: %w", d.Selector, ErrNoDynamic)
@@ -139,10 +154,10 @@ func (d Dynamic) on(base *Selector) *Selector {
 		my, peer = peer, my
 	}
 	if my.IsValid() {
-		sel.MyEnd = my
+		sel.MyEnd = End{Addr: my}
 	}
 	if peer.IsValid() {
-		sel.PeerEnd = peer
+		sel.PeerEnd = []End{{Addr: peer}}
 	}
 	return &sel
 }
@@ -157,104 +172,118 @@ func (m *Manager) addDynamic(now time.Time, d Dynamic, out *Outbox) {
 		out.trace(trace.InternalWarn, ReasonDynamicRefused, []string{"selector", d.Selector}, "a policy cannot be added: %v", err)
 		return
 	}
-	changed := m.putDynamic(now, d)
-	changed = m.putDynamic(now, d.reversed(reverse)) || changed
-	m.armDynamic()
-	if changed {
+	one, changed := m.putDynamic(now, d)
+	two, also := m.putDynamic(now, d.reversed(reverse))
+	one.other, two.other = two, one
+	if changed || also {
 		out.trace(trace.Info, "", []string{"selector", name, "src", d.Src.String(), "dst", d.Dst.String()},
 			"policy added for selectors %s and %s", name, reverse)
-		m.replan(now, out)
+		m.replan(now, out, one.unit, two.unit)
 	}
 }
 
 // putDynamic adds one policy. It reports whether the plan changes by it.
-func (m *Manager) putDynamic(now time.Time, d Dynamic) (changed bool) {
+func (m *Manager) putDynamic(now time.Time, d Dynamic) (have *dynamic, changed bool) {
 	d.Src, d.Dst = plain(d.Src), plain(d.Dst)
 	k := dynamicKey{d.Selector, d.Src, d.Dst}
-	have := m.dynamic.by[k]
+	have = m.dynamic.by[k]
 	if have == nil {
+		m.dynamic.serial++
 		have = &dynamic{}
+		have.timer.Of = have
+		have.unit = &unit{base: m.dynamic.serial * unitPlaces, dynamic: have}
 		m.dynamic.by[k] = have
-		m.dynamic.order = append(m.dynamic.order, have)
+		put(m.dynamic.of, d.Selector, have)
 	}
 	changed = have.sel == nil || have.Mode != d.Mode || have.SASrc != d.SASrc || have.SADst != d.SADst
 	have.Dynamic, have.expires = d, time.Time{}
+	m.timers.Stop(&have.timer)
 	if d.Lifetime > 0 {
 		have.expires = now.Add(d.Lifetime)
+		m.timers.Set(&have.timer, have.expires)
 	}
 	if changed {
-		have.sel = d.on(m.selectors[d.Selector])
+		if have.sel != nil {
+			m.units.remove(have.unit)
+		}
+		m.base(have)
+		m.units.add(have.unit)
 	}
-	return changed
+	return have, changed
+}
+
+// base makes a dynamic policy's selector from the one that it belongs to.
+func (m *Manager) base(d *dynamic) {
+	d.sel = d.Dynamic.on(m.selectors[d.Selector])
+	d.unit.sel, d.unit.index = d.sel, m.indexes[d.Selector]
+}
+
+// find lists the dynamic policies that are meant.
+func (ds *dynamics) find(d DeletePolicy) []*dynamic {
+	if d.Src.IsValid() && d.Dst.IsValid() {
+		if have := ds.by[dynamicKey{d.Selector, plain(d.Src), plain(d.Dst)}]; have != nil {
+			return []*dynamic{have}
+		}
+		return nil
+	}
+	var out []*dynamic
+	for have := range ds.of[d.Selector] {
+		if (!d.Src.IsValid() || plain(d.Src) == have.Src) && (!d.Dst.IsValid() || plain(d.Dst) == have.Dst) {
+			out = append(out, have)
+		}
+	}
+	return out
 }
 
 // deleteDynamic takes pairs out.
 func (m *Manager) deleteDynamic(now time.Time, d DeletePolicy, out *Outbox) {
-	if m.closing || m.HasDynamic(d) != nil {
+	if m.closing {
 		return
 	}
-	back := d
-	if _, reverse, err := m.Pair(d.Selector); err == nil {
-		back = DeletePolicy{Selector: reverse.Name, Src: d.Dst, Dst: d.Src}
+	var gone []*unit
+	for _, have := range m.dynamic.find(d) {
+		gone = m.drop(have, m.drop(have.other, gone))
 	}
-	m.dropDynamic(func(have *dynamic) bool { return d.matches(have) || back.matches(have) })
-	m.replan(now, out)
+	m.retire(now, out, gone...)
 }
 
-// matches tells whether a policy is meant.
-func (d DeletePolicy) matches(have *dynamic) bool {
-	return have.Selector == d.Selector &&
-		(!d.Src.IsValid() || plain(d.Src) == have.Src) && (!d.Dst.IsValid() || plain(d.Dst) == have.Dst)
+// drop forgets a dynamic policy, and appends its unit, which is still planned.
+func (m *Manager) drop(d *dynamic, to []*unit) []*unit {
+	if d == nil {
+		return to
+	}
+	k := dynamicKey{d.Selector, d.Src, d.Dst}
+	if m.dynamic.by[k] != d {
+		return to // it has gone with its reverse
+	}
+	m.timers.Stop(&d.timer)
+	delete(m.dynamic.by, k)
+	drop(m.dynamic.of, d.Selector, d)
+	if d.other != nil {
+		d.other.other = nil
+	}
+	return append(to, d.unit)
 }
 
-// dropDynamic forgets policies; the next plan takes them out. It reports
-// whether there were any.
-func (m *Manager) dropDynamic(which func(*dynamic) bool) bool {
-	before := len(m.dynamic.order)
-	m.dynamic.order = slices.DeleteFunc(m.dynamic.order, func(d *dynamic) bool {
-		gone := which(d)
-		if gone {
-			delete(m.dynamic.by, dynamicKey{d.Selector, d.Src, d.Dst})
-		}
-		return gone
-	})
-	m.armDynamic()
-	return len(m.dynamic.order) < before
-}
-
-// armDynamic sets the timer for the first end of a lifetime.
-func (m *Manager) armDynamic() {
-	var first time.Time
-	for _, d := range m.dynamic.order {
-		if !d.expires.IsZero() && (first.IsZero() || d.expires.Before(first)) {
-			first = d.expires
-		}
+// ring is the end of a lifetime: that of the reverse, which is the same, with it.
+func (d *dynamic) ring(m *Manager, now time.Time, out *Outbox) {
+	var gone []*unit
+	if o := d.other; o != nil && !o.expires.IsZero() && !now.Before(o.expires) {
+		gone = m.drop(o, gone)
 	}
-	if first.IsZero() {
-		m.timers.stop(&m.dynamic.timer)
-		return
-	}
-	m.timers.set(&m.dynamic.timer, first)
-}
-
-// expireDynamic takes out what has come to the end of its lifetime.
-func (m *Manager) expireDynamic(now time.Time, out *Outbox) {
-	if m.dropDynamic(func(d *dynamic) bool { return !d.expires.IsZero() && !now.Before(d.expires) }) {
-		m.replan(now, out)
-	}
+	m.retire(now, out, m.drop(d, gone)...)
 }
 
 // rebaseDynamic fits the dynamic policies to new settings: those whose selector
-// is gone, or protects no more, go with it.
+// is gone, or protects no more, go with it. The plan is made anew behind it.
 func (m *Manager) rebaseDynamic() {
-	m.dropDynamic(func(d *dynamic) bool {
-		base := m.selectors[d.Selector]
-		if base == nil || base.Action != kernel.Protect {
-			return true
+	for _, d := range m.dynamic.by {
+		if base := m.selectors[d.Selector]; base == nil || base.Action != kernel.Protect {
+			m.drop(d, nil)
+			continue
 		}
-		d.sel = d.Dynamic.on(base)
-		return false
-	})
+		m.base(d)
+	}
 }
 
 // roadWarrior makes the policies of a child whose peer was not known before it
@@ -263,7 +292,7 @@ func (m *Manager) rebaseDynamic() {
 func (m *Manager) roadWarrior(now time.Time, up ChildUp, out *Outbox) {
 	sel := m.selectors[up.Child]
 	if sel == nil || sel.Direction != kernel.Out || sel.Action != kernel.Protect || !sel.Install ||
-		sel.Mode != kernel.Tunnel || isEnd(sel.PeerEnd) || !isEnd(up.Remote) {
+		sel.Mode != kernel.Tunnel || sel.knowsPeer() || !isEnd(up.Remote) {
 		return
 	}
 	for _, src := range up.TSLocal {
@@ -276,10 +305,4 @@ func (m *Manager) roadWarrior(now time.Time, up ChildUp, out *Outbox) {
 			}
 		}
 	}
-}
-
-// CanInitiate tells whether a selector has a child that Up would ask for.
-func (m *Manager) CanInitiate(name string) bool {
-	sel := m.selectors[name]
-	return sel != nil && sel.Action == kernel.Protect && sel.Child != ""
 }

@@ -119,12 +119,10 @@ func allMine(side []Address) bool {
 	return len(side) > 0 && !slices.ContainsFunc(side, func(a Address) bool { return !isMine(a.Macro) })
 }
 
-// usesMacros tells whether a change of addresses may change the plan.
-func (s *Settings) usesMacros() bool {
+// usesMacros tells whether a change of addresses may change a selector's policies.
+func (sel *Selector) usesMacros() bool {
 	mine := func(a Address) bool { return isMine(a.Macro) }
-	return slices.ContainsFunc(s.Selectors, func(sel *Selector) bool {
-		return slices.ContainsFunc(sel.Src, mine) || slices.ContainsFunc(sel.Dst, mine)
-	})
+	return sel.floats() || slices.ContainsFunc(sel.Src, mine) || slices.ContainsFunc(sel.Dst, mine)
 }
 
 // describe writes one side of a selector as the configuration has it.

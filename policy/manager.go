@@ -3,12 +3,12 @@ package policy
 import (
 	"cmp"
 	"io"
-	"math"
+	"net/netip"
 	"slices"
 	"time"
 
 	"racoon2/kernel"
-	"racoon2/kernel/trace"
+	timers "racoon2/kernel/timer"
 )
 
 // Manager is the policy manager. It is not safe for concurrent use.
@@ -18,17 +18,24 @@ type Manager struct {
 	engines   []kernel.EngineID
 	discovery bool // neighbour discovery passes
 
-	configured *Settings // as given
-	settings   *Settings // with the tunnels where they were moved to
-	moves      map[string]move
-	dynamic    dynamics
-	names      names
+	settings   *Settings
+	selectors  map[string]*Selector   // by name
+	indexes    map[string]int         // of those in the settings
+	byReqID    map[uint32]*Selector   // outbound ones of Protect policies
+	ofChild    map[string][]*Selector // those of Protect policies
+	ofRemote   map[string][]*Selector
 	interfaces []Interface
 	started    bool
 	closing    bool
-	selectors  map[string]*Selector // by name
-	byReqID    map[uint32]*Selector // outbound ones of Protect policies
-	problems   []problem            // of the last plan
+
+	plan     *plan
+	units    units
+	dynamic  dynamics
+	names    names
+	moves    map[string]move // by selector
+	paths    map[netip.Addr]*path
+	children map[string]*child
+	using    map[netip.Addr]int // children that use an address
 
 	entries  map[key]*entry
 	byID     map[kernel.PolicyID]*entry
@@ -36,14 +43,14 @@ type Manager struct {
 	later    map[*entry]struct{} // to become weaker, after those have gone
 	failing  map[*entry]struct{} // wanted, and refused by the kernel
 	installs int                 // additions and changes that the kernel has not answered
-	plans    uint64              // number of the last plan
 
 	serial   uint64            // of the last request
 	inFlight map[uint64]*entry // requests without result
 	dump     dump
 
 	attempts map[string]*attempt // by child
-	timers   timers
+	held     map[string]struct{} // children that stay down
+	timers   timers.Heap[alarm]
 }
 
 // New makes a manager that has nothing installed.
@@ -58,8 +65,14 @@ func New(c Config) *Manager {
 		engines:   engines,
 		discovery: c.NeighborDiscovery,
 		settings:  &Settings{},
-		moves:     make(map[string]move),
+		plan:      newPlan(0),
+		units:     newUnits(),
+		dynamic:   newDynamics(),
 		names:     newNames(),
+		moves:     make(map[string]move),
+		paths:     make(map[netip.Addr]*path),
+		children:  make(map[string]*child),
+		using:     make(map[netip.Addr]int),
 		entries:   make(map[key]*entry),
 		byID:      make(map[kernel.PolicyID]*entry),
 		leaving:   make(map[*entry]struct{}),
@@ -67,9 +80,9 @@ func New(c Config) *Manager {
 		later:     make(map[*entry]struct{}),
 		inFlight:  make(map[uint64]*entry),
 		attempts:  make(map[string]*attempt),
+		held:      make(map[string]struct{}),
 	}
-	m.dump.timer = timer{index: -1, dump: true}
-	m.dynamic.by, m.dynamic.timer = make(map[dynamicKey]*dynamic), timer{index: -1, dynamic: true}
+	m.dump.timer.Of = &m.dump
 	return m
 }
 
@@ -89,8 +102,11 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 	case InitiateFailed:
 		m.initiateFailed(now, in, out)
 	case ChildUp:
-		m.childUp(in)
-		m.roadWarrior(now, in, out)
+		m.childUp(now, in, out)
+	case ChildDown:
+		m.childDown(now, in, out)
+	case Routed:
+		m.routed(now, in, out)
 	case AddPolicy:
 		m.addDynamic(now, in.Dynamic, out)
 	case DeletePolicy:
@@ -103,35 +119,21 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 		m.named(now, in, out)
 	case Up:
 		m.up(now, in.Selector, out)
+	case Down:
+		m.down(in.Selector)
+	case Retry:
+		m.retry(now, in.Remote, out)
 	case Shutdown:
 		m.shutdown(now, out)
 	case Timeout:
 	}
-	for t, ok := m.timers.due(now); ok; t, ok = m.timers.due(now) {
-		switch {
-		case t.entry != nil:
-			m.sync(now, t.entry, out)
-			m.release(now, out)
-		case t.attempt != nil:
-			m.attemptDue(now, t.attempt, out)
-		case t.dump:
-			m.startDump(out)
-		case t.dynamic:
-			m.expireDynamic(now, out)
-		case t.names:
-			m.planNames(now, out)
-		}
+	for a, ok := m.timers.Due(now); ok; a, ok = m.timers.Due(now) {
+		a.ring(m, now, out)
 	}
-	m.tellStanding(out)
 }
 
 // Deadline is when the next Timeout is due.
-func (m *Manager) Deadline() (time.Time, bool) {
-	if len(m.timers) == 0 {
-		return time.Time{}, false
-	}
-	return m.timers[0].when, true
-}
+func (m *Manager) Deadline() (time.Time, bool) { return m.timers.Next() }
 
 // Idle tells, after Shutdown, that nothing of ours is left in the kernel.
 func (m *Manager) Idle() bool { return m.closing && len(m.entries) == 0 }
@@ -149,24 +151,27 @@ func (m *Manager) SelectorOf(id kernel.PolicyID) (name string, ok bool) {
 // that have none among them, and what is leaving behind them.
 func (m *Manager) Entries() []Entry {
 	type item struct {
-		index, place int
+		leaving, index, place int
 		Entry
 	}
-	items := make([]item, 0, len(m.entries)+len(m.problems))
+	problems := m.problems()
+	items := make([]item, 0, len(m.entries)+len(problems))
+	has := make(map[*Selector]bool)
 	for _, e := range m.entries {
-		index := e.index
-		if e.want == nil {
-			index = math.MaxInt
+		leaving := 1
+		if e.want != nil {
+			leaving = 0
+			has[e.sel] = true
 		}
-		items = append(items, item{index, e.place, e.status()})
+		items = append(items, item{leaving, e.index, e.place, e.status()})
 	}
-	for _, p := range m.problems {
-		if !p.part {
-			items = append(items, item{p.index, 0, Entry{Selector: p.sel.Name, State: "unused: " + p.text}})
+	for _, p := range problems {
+		if !has[p.sel] && !m.closing {
+			items = append(items, item{0, p.index, 0, Entry{Selector: p.sel.Name, State: "unused: " + p.text}})
 		}
 	}
 	slices.SortFunc(items, func(a, b item) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.place, b.place))
+		return cmp.Or(cmp.Compare(a.leaving, b.leaving), cmp.Compare(a.index, b.index), cmp.Compare(a.place, b.place))
 	})
 	out := make([]Entry, len(items))
 	for i, it := range items {
@@ -184,28 +189,39 @@ func (m *Manager) configure(now time.Time, s *Settings, out *Outbox) {
 		s = &Settings{}
 	}
 	m.started = true
-	m.configured = s
-	s = m.moved(s)
 	m.settings = s
-	m.names.use(s)
-	m.selectors = make(map[string]*Selector, len(s.Selectors))
+	m.selectors, m.indexes = make(map[string]*Selector, len(s.Selectors)), make(map[string]int, len(s.Selectors))
 	m.byReqID = make(map[uint32]*Selector)
-	for _, sel := range s.Selectors {
-		if _, twice := m.selectors[sel.Name]; !twice {
-			m.selectors[sel.Name] = sel
-		}
-		if sel.Direction == kernel.Out && sel.Action == kernel.Protect && sel.ReqID != 0 && m.byReqID[sel.ReqID] == nil {
-			m.byReqID[sel.ReqID] = sel
-		}
+	m.ofChild, m.ofRemote = make(map[string][]*Selector), make(map[string][]*Selector)
+	for i, sel := range s.Selectors {
+		m.index(i, sel)
 	}
+	m.forgetMoves()
 	m.rebaseDynamic()
-	m.replan(now, out)
-	m.reviewAttempts()
+	m.replanAll(now, out)
+	m.awaitAll(out)
+	m.reuseAll(out)
+	m.reviewAttempts(now, out)
 	// New settings are a reason to ask the kernel again at once.
 	for _, e := range sortedEntries(m.failing) {
-		m.timers.stop(&e.timer)
+		m.timers.Stop(&e.timer)
 		e.failures = 0
 		m.sync(now, e, out)
+	}
+}
+
+// index makes a selector be found.
+func (m *Manager) index(i int, sel *Selector) {
+	if _, twice := m.selectors[sel.Name]; !twice {
+		m.selectors[sel.Name], m.indexes[sel.Name] = sel, i
+	}
+	if sel.Action != kernel.Protect {
+		return
+	}
+	m.ofChild[sel.Child] = append(m.ofChild[sel.Child], sel)
+	m.ofRemote[sel.Remote] = append(m.ofRemote[sel.Remote], sel)
+	if sel.Direction == kernel.Out && sel.ReqID != 0 && m.byReqID[sel.ReqID] == nil {
+		m.byReqID[sel.ReqID] = sel
 	}
 }
 
@@ -218,72 +234,11 @@ func (m *Manager) addresses(now time.Time, interfaces []Interface, out *Outbox) 
 	for i, ifc := range interfaces {
 		m.interfaces[i] = Interface{Name: ifc.Name, Addrs: slices.Clone(ifc.Addrs)}
 	}
-	if same || !m.started || m.closing || !m.settings.usesMacros() {
+	if same || !m.started || m.closing {
 		return
 	}
-	m.replan(now, out)
-}
-
-// replan compares what the settings ask for with what there is, and starts
-// what is missing. Nothing that stays the same is touched.
-func (m *Manager) replan(now time.Time, out *Outbox) {
-	p := makePlan(m.settings, m.dynamic.order, here{m.interfaces, &m.names, m.caps}, m.discovery)
-	m.explain(p.problems, out)
-	m.plans++
-	var changed []*entry
-	added := 0
-	for place, w := range p.wishes {
-		k := w.key()
-		e := m.entries[k]
-		if e == nil {
-			e = newEntry(k)
-			m.entries[k] = e
-			added++
-		}
-		e.sel, e.index, e.place, e.plan = w.sel, w.index, place, m.plans
-		if e.want == nil { // new, or wanted again
-			delete(m.leaving, e)
-			m.timers.stop(&e.timer)
-			e.failures = 0
-		}
-		if e.want == nil || !samePolicy(e.want, &w.policy) {
-			e.want = &w.policy
-			changed = append(changed, e)
-		}
-	}
-	removed := 0
-	for _, e := range m.entries {
-		if e.plan != m.plans && e.want != nil {
-			m.unwant(e)
-			removed++
-		}
-	}
-	slices.SortFunc(changed, strongestFirst)
-	for _, e := range changed {
-		m.sync(now, e, out)
-	}
-	m.release(now, out)
-	if len(changed)+removed > 0 {
-		out.trace(trace.Info, "", nil, "policies: %d to add, %d to change, %d to remove, %d in all",
-			added, len(changed)-added, removed, len(p.wishes))
-	}
-}
-
-// explain reports the selectors that make no policy, each once as long as its
-// reason stays the same.
-func (m *Manager) explain(problems []problem, out *Outbox) {
-	type said struct{ name, text string }
-	before := make(map[said]bool, len(m.problems))
-	for _, p := range m.problems {
-		before[said{p.sel.Name, p.text}] = true
-	}
-	for _, p := range problems {
-		if !before[said{p.sel.Name, p.text}] {
-			out.trace(trace.InternalWarn, ReasonSelectorUnused, p.sel.who(),
-				"selector %s (%s): %s", p.sel.Name, p.sel.Where, p.text)
-		}
-	}
-	m.problems = problems
+	m.reroute(out)
+	m.replan(now, out, inOrderOf(m.units.macros)...)
 }
 
 // shutdown removes every policy of ours, inbound before outbound.
@@ -292,18 +247,22 @@ func (m *Manager) shutdown(now time.Time, out *Outbox) {
 		return
 	}
 	m.closing = true
-	m.problems = nil
 	for _, a := range m.attempts {
-		m.timers.stop(&a.timer)
+		m.timers.Stop(&a.timer)
 	}
 	clear(m.attempts)
-	m.timers.stop(&m.dump.timer)
-	m.dropDynamic(func(*dynamic) bool { return true })
-	m.names.wait = nil
-	m.timers.stop(&m.names.timer)
+	m.timers.Stop(&m.dump.timer)
+	for _, d := range m.dynamic.by {
+		m.drop(d, nil)
+	}
+	for _, p := range m.paths {
+		m.timers.Stop(&p.timer)
+	}
+	clear(m.paths)
 	for _, e := range m.entries {
+		e.waiters = nil
 		if e.want != nil {
-			m.unwant(e)
+			m.unwant(e, out)
 		}
 	}
 	m.release(now, out)

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -10,11 +9,57 @@ import (
 	"racoon2/kernel/trace"
 )
 
-// tunnelEnds are the end points of a tunnel in the outbound direction.
-type tunnelEnds struct{ my, peer netip.Addr }
+// move is where a selector's tunnel is, when that is not where its selector
+// says, and what the selector said.
+type move struct {
+	my   End
+	peer []End
+	to   tunnelEnds
+}
 
-// migrate moves the tunnels between two end points to others (MIGRATE). The
-// configuration's next change is held to it until that names other ends.
+// of tells whether a move is one from what a selector says now.
+func (mv move) of(sel *Selector) bool {
+	return mv.my == sel.MyEnd && slices.Equal(mv.peer, sel.PeerEnd)
+}
+
+// moveTo notes that a unit's tunnel is elsewhere now.
+func (m *Manager) moveTo(sel *Selector, to tunnelEnds) {
+	m.moves[sel.Name] = move{sel.MyEnd, sel.PeerEnd, to}
+}
+
+// forgetMoves drops the moves of selectors that are gone or have other ends now.
+func (m *Manager) forgetMoves() {
+	for name, mv := range m.moves {
+		if sel := m.selectors[name]; sel == nil || !mv.of(sel) {
+			delete(m.moves, name)
+		}
+	}
+}
+
+// CheckMigrate tells whether Migrate would be carried out.
+func (m *Manager) CheckMigrate(in Migrate) (sel, reverse *Selector, err error) {
+	if sel, reverse, err = m.Pair(in.Selector); err != nil {
+		return nil, nil, err
+	}
+	if sel.Mode != kernel.Tunnel {
+		return nil, nil, fmt.Errorf("selector %s is in transport mode: it has no tunnel to move", sel.Name)
+	}
+	ends, _ := m.ends(&unit{sel: sel, phantom: true}, nil)
+	src, dst := ends.my, ends.peer
+	if sel.Direction != kernel.Out {
+		src, dst = dst, src
+	}
+	switch {
+	case src.IsValid() && src != in.OldSrc.Unmap() || dst != in.OldDst.Unmap():
+		return nil, nil, fmt.Errorf("selector %s: its tunnel is from %v to %v, not from %v to %v", sel.Name, src, dst, in.OldSrc, in.OldDst)
+	case !isEnd(in.Src) || !isEnd(in.Dst) || in.Src.Unmap().Is4() != in.Dst.Unmap().Is4():
+		return nil, nil, fmt.Errorf("%v and %v are no ends of a tunnel", in.Src, in.Dst)
+	}
+	return sel, reverse, nil
+}
+
+// migrate moves the tunnels between two end points to others (MIGRATE), and
+// their SAs with them where the kernel can.
 func (m *Manager) migrate(now time.Time, in Migrate, out *Outbox) {
 	if m.closing || !m.started {
 		return
@@ -24,115 +69,107 @@ func (m *Manager) migrate(now time.Time, in Migrate, out *Outbox) {
 		out.trace(trace.InternalWarn, ReasonDynamicRefused, []string{"selector", in.Selector}, "a tunnel cannot be moved: %v", err)
 		return
 	}
-	to := tunnelEnds{in.Src, in.Dst}
+	to := tunnelEnds{in.Src, in.Dst}.unmap()
 	if sel.Direction != kernel.Out {
-		to = tunnelEnds{in.Dst, in.Src}
+		to = tunnelEnds{to.peer, to.my}
 	}
-	for _, name := range []string{sel.Name, reverse.Name} {
-		if old := m.given(name); old != nil {
-			m.moves[name] = move{from: tunnelEnds{old.MyEnd, old.PeerEnd}, to: to}
-		}
+	var moved []*unit
+	for _, s := range []*Selector{sel, reverse} {
+		m.moveTo(s, to)
+		moved = append(moved, inOrderOf(m.units.byName[s.Name])...)
 	}
-	m.configure(now, m.configured, out)
+	m.carrySAs(moved)
+	m.replan(now, out, moved...)
 }
 
-// CheckMigrate tells whether Migrate would be carried out.
-func (m *Manager) CheckMigrate(in Migrate) (sel, reverse *Selector, err error) {
-	if sel, reverse, err = m.Pair(in.Selector); err != nil {
-		return nil, nil, err
+// carrySAs has the SAs of units move with their policies.
+func (m *Manager) carrySAs(moved []*unit) {
+	if !m.caps.Migrate {
+		return
 	}
-	src, dst := sel.MyEnd, sel.PeerEnd
-	if sel.Direction != kernel.Out {
-		src, dst = dst, src
-	}
-	switch {
-	case sel.Mode != kernel.Tunnel:
-		return nil, nil, fmt.Errorf("selector %s is in transport mode: it has no tunnel to move", sel.Name)
-	case src.IsValid() && src.Unmap() != in.OldSrc.Unmap() || dst.Unmap() != in.OldDst.Unmap():
-		return nil, nil, fmt.Errorf("selector %s: its tunnel is from %v to %v, not from %v to %v", sel.Name, src, dst, in.OldSrc, in.OldDst)
-	case !isEnd(in.Src) || !isEnd(in.Dst) || in.Src.Unmap().Is4() != in.Dst.Unmap().Is4():
-		return nil, nil, fmt.Errorf("%v and %v are no ends of a tunnel", in.Src, in.Dst)
-	}
-	return sel, reverse, nil
-}
-
-// move is where a selector's tunnel was moved, and from where.
-type move struct{ from, to tunnelEnds }
-
-// given finds a selector as the configuration has it.
-func (m *Manager) given(name string) *Selector {
-	for _, sel := range m.configured.Selectors {
-		if sel.Name == name {
-			return sel
+	for _, u := range moved {
+		for _, w := range u.wishes {
+			if e := m.entries[w.key]; e != nil && m.plan.slots[w.key].winner == w {
+				e.carry = true
+			}
 		}
 	}
-	return nil
-}
-
-// moved are the settings with the tunnels where they were moved to. A move
-// whose selector is gone, or has other ends now, is forgotten.
-func (m *Manager) moved(s *Settings) *Settings {
-	if len(m.moves) == 0 {
-		return s
-	}
-	out := &Settings{Selectors: slices.Clone(s.Selectors)}
-	kept := make(map[string]move, len(m.moves))
-	for i, sel := range out.Selectors {
-		mv, ok := m.moves[sel.Name]
-		if !ok || mv.from != (tunnelEnds{sel.MyEnd, sel.PeerEnd}) {
-			continue
-		}
-		kept[sel.Name] = mv
-		changed := *sel
-		changed.MyEnd, changed.PeerEnd = mv.to.my, mv.to.peer
-		out.Selectors[i] = &changed
-	}
-	m.moves = kept
-	return out
 }
 
 // childMoved has the policies of a child's tunnels follow its SAs: those of the
 // configuration that ended where the SAs did, and those that were made for them.
 func (m *Manager) childMoved(now time.Time, in Moved, out *Outbox) {
-	if m.closing || !m.started || !isEnd(in.Local) || !isEnd(in.Remote) {
+	from, to := tunnelEnds{in.OldLocal, in.OldRemote}.unmap(), tunnelEnds{in.Local, in.Remote}.unmap()
+	if m.closing || !m.started || !to.valid() {
 		return
 	}
-	from := tunnelEnds{in.OldLocal.Unmap(), in.OldRemote.Unmap()}
-	to := tunnelEnds{in.Local.Unmap(), in.Remote.Unmap()}
-	changed := false
-	for _, sel := range m.settings.Selectors {
-		if sel.Child != in.Child || sel.Mode != kernel.Tunnel || from != (tunnelEnds{sel.MyEnd.Unmap(), sel.PeerEnd.Unmap()}) {
+	var moved []*unit
+	for _, u := range inOrderOf(m.units.byChild[in.Child], m.units.made[in.Child]) {
+		if u.sel.Mode != kernel.Tunnel || u.sel.Action != kernel.Protect || !u.sel.knowsPeer() {
 			continue
 		}
-		if old := m.given(sel.Name); old != nil {
-			m.moves[sel.Name] = move{from: tunnelEnds{old.MyEnd, old.PeerEnd}, to: to}
-			changed = true
+		if ends, err := m.ends(u, out); err != nil || ends == from {
+			moved = append(moved, u)
 		}
 	}
-	for _, d := range m.dynamic.order {
-		if d.sel != nil && d.sel.Child == in.Child && d.moved(from, to) {
-			changed = true
+	for _, u := range moved {
+		if u.dynamic != nil {
+			u.dynamic.moveTo(to)
+			u.sel = u.dynamic.sel
+		} else {
+			m.moveTo(u.sel, to)
 		}
 	}
-	if changed {
+	m.standAt(in.Child, to.peer, out)
+	if len(moved) > 0 {
 		out.trace(trace.Info, "", []string{"child", in.Child}, "the tunnel of child %s moves from %v - %v to %v - %v",
-			in.Child, in.OldLocal, in.OldRemote, in.Local, in.Remote)
-		m.configure(now, m.configured, out)
+			in.Child, from.my, from.peer, to.my, to.peer)
+		m.replan(now, out, moved...)
 	}
 }
 
-// moved gives a dynamic policy other ends if it has these.
-func (d *dynamic) moved(from, to tunnelEnds) bool {
-	if d.Mode != kernel.Tunnel {
-		return false
+// follow has the policies of a child's tunnels end where its SAs do: the peer may
+// have more addresses than one, and this host may.
+func (m *Manager) follow(now time.Time, child string, to tunnelEnds, out *Outbox) {
+	to = to.unmap()
+	if m.closing || !m.started || !to.valid() {
+		return
 	}
-	switch {
-	case from == tunnelEnds{d.SASrc.Unmap(), d.SADst.Unmap()}:
-		d.SASrc, d.SADst = to.my, to.peer
-	case from == tunnelEnds{d.SADst.Unmap(), d.SASrc.Unmap()}:
+	var moved []*unit
+	for _, u := range inOrderOf(m.units.byChild[child]) {
+		if u.sel.Mode != kernel.Tunnel || u.sel.Action != kernel.Protect || !u.sel.knowsPeer() {
+			continue
+		}
+		if ends, err := m.ends(u, out); err != nil || ends != to {
+			m.moveTo(u.sel, to)
+			moved = append(moved, u)
+		}
+	}
+	if len(moved) > 0 {
+		out.trace(trace.Info, "", []string{"child", child}, "the tunnel of child %s is between %v and %v", child, to.my, to.peer)
+		m.replan(now, out, moved...)
+	}
+}
+
+// leaveAddress ends the staying of a unit's tunnel with a peer's address that its
+// names do not have any more, unless SAs are there.
+func (m *Manager) leaveAddress(u *unit) {
+	mv, ok := m.moves[u.sel.Name]
+	if !ok || m.stands(u.sel.Child) {
+		return
+	}
+	if !slices.Contains(m.peerEnds(u.sel), mv.to.peer) {
+		delete(m.moves, u.sel.Name)
+	}
+}
+
+// moveTo gives a dynamic policy other ends.
+func (d *dynamic) moveTo(to tunnelEnds) {
+	d.SASrc, d.SADst = to.my, to.peer
+	if d.sel.Direction != kernel.Out {
 		d.SASrc, d.SADst = to.peer, to.my
-	default:
-		return false
 	}
-	return true
+	sel := *d.sel
+	sel.MyEnd, sel.PeerEnd = End{Addr: to.my}, []End{{Addr: to.peer}}
+	d.sel = &sel
 }

@@ -14,20 +14,10 @@ import (
 // names are the host names that selectors hold and the addresses that the
 // resolver has found for them.
 type names struct {
-	known map[string]*name           // by name
-	under map[string]map[string]bool // names by what watches them: themselves, or a wildcard
-	used  map[string]int             // how many sides of selectors hold a name or a wildcard
-	wait  []standing                 // changes that the SPD does not yet stand for
-
-	planned time.Time // when a change of a name was planned last
-	timer   timer     // the next plan, for the changes meanwhile
+	known map[string]*name               // by name
+	under map[string]map[string]struct{} // names by what watches them: themselves, or a wildcard
+	wait  map[string]*standing           // the newest change of each that has not been told
 }
-
-// Where there are many selectors, the changes of names within namesGap share a plan.
-const (
-	namesMany = 256
-	namesGap  = 50 * time.Millisecond
-)
 
 // name is one host name as the resolver has told of it last.
 type name struct {
@@ -40,53 +30,38 @@ type name struct {
 type standing struct {
 	name       string
 	generation uint64
+	left       int  // entries that do not stand yet
+	over       bool // told, or a newer change has come
 }
 
 func newNames() names {
-	return names{known: make(map[string]*name), under: make(map[string]map[string]bool), used: make(map[string]int),
-		timer: timer{index: -1, names: true}}
-}
-
-// use notes which names a configuration's selectors hold.
-func (n *names) use(s *Settings) {
-	clear(n.used)
-	for _, sel := range s.Selectors {
-		for _, side := range [][]Address{sel.Src, sel.Dst} {
-			for _, a := range side {
-				if a.Name != "" {
-					n.used[a.Name]++
-				}
-			}
-		}
+	return names{
+		known: make(map[string]*name), under: make(map[string]map[string]struct{}), wait: make(map[string]*standing),
 	}
 }
 
-// put takes a name's new addresses. It reports whether a selector holds it.
-func (n *names) put(in Names) (used bool) {
+// put takes a name's new addresses, and returns what has watched it and does now.
+func (n *names) put(in Names) (watches []string) {
 	if old := n.known[in.Name]; old != nil {
+		watches = append(watches, old.watches...)
 		for _, w := range old.watches {
-			used = used || n.used[w] > 0
-			delete(n.under[w], in.Name)
-			if len(n.under[w]) == 0 {
-				delete(n.under, w)
-			}
+			drop(n.under, w, in.Name)
 		}
 		delete(n.known, in.Name)
 	}
 	if len(in.Watches) == 0 || len(in.Addresses)+len(in.Left) == 0 {
-		return used
+		return watches
 	}
 	n.known[in.Name] = &name{
 		watches: slices.Clone(in.Watches), addresses: slices.Clone(in.Addresses), left: slices.Clone(in.Left),
 	}
 	for _, w := range in.Watches {
-		used = used || n.used[w] > 0
-		if n.under[w] == nil {
-			n.under[w] = make(map[string]bool)
+		put(n.under, w, in.Name)
+		if !slices.Contains(watches, w) {
+			watches = append(watches, w)
 		}
-		n.under[w][in.Name] = true
 	}
-	return used
+	return watches
 }
 
 // expand lists the addresses of a name, or of all names below a wildcard, and
@@ -108,6 +83,16 @@ func (n *names) expand(watch string) (present, left []netip.Prefix) {
 	return present, left
 }
 
+// of lists the addresses of a name, as ends of tunnels have them.
+func (n *names) of(watch string) []netip.Addr {
+	present, _ := n.expand(watch)
+	out := make([]netip.Addr, len(present))
+	for i, p := range present {
+		out[i] = p.Addr()
+	}
+	return out
+}
+
 // hosts makes prefixes that stand for one address each.
 func hosts(addrs []netip.Addr) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(addrs))
@@ -119,10 +104,26 @@ func hosts(addrs []netip.Addr) []netip.Prefix {
 	return out
 }
 
-// holds tells whether a side of the selector is a name that is watched so.
-func (sel *Selector) holds(watches []string) bool {
-	held := func(a Address) bool { return a.Name != "" && slices.Contains(watches, a.Name) }
-	return slices.ContainsFunc(sel.Src, held) || slices.ContainsFunc(sel.Dst, held)
+// names lists the names that a selector holds, and those of its tunnel's ends.
+func (sel *Selector) names() []string {
+	var out []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	for _, side := range [][]Address{sel.Src, sel.Dst} {
+		for _, a := range side {
+			add(a.Name)
+		}
+	}
+	if sel.Mode == kernel.Tunnel {
+		add(sel.MyEnd.Name)
+		for _, e := range sel.PeerEnd {
+			add(e.Name)
+		}
+	}
+	return out
 }
 
 // named takes a change of a name. The resolver hears of it when the SPD stands.
@@ -130,44 +131,93 @@ func (m *Manager) named(now time.Time, in Names, out *Outbox) {
 	if m.closing {
 		return
 	}
-	used := m.names.put(in)
-	m.names.wait = slices.DeleteFunc(m.names.wait, func(s standing) bool { return s.name == in.Name })
-	m.names.wait = append(m.names.wait, standing{in.Name, in.Generation})
-	if used && m.started {
+	watches := m.names.put(in)
+	if old := m.names.wait[in.Name]; old != nil {
+		old.over = true
+	}
+	st := &standing{name: in.Name, generation: in.Generation}
+	m.names.wait[in.Name] = st
+	if !m.started {
+		return
+	}
+	users := m.holders(watches)
+	if len(users) > 0 {
 		out.trace(trace.Debug, "", []string{"name", in.Name}, "%s has %d addresses now, %d have left", in.Name, len(in.Addresses), len(in.Left))
-		m.planNames(now, out)
+		for _, u := range users {
+			m.leaveAddress(u)
+		}
+		m.replan(now, out, users...)
+		m.reuse(users, out)
 	}
+	m.await(st, users, out)
 }
 
-// planNames plans for the names that have changed, now or together with others
-// soon.
-func (m *Manager) planNames(now time.Time, out *Outbox) {
-	next := m.names.planned.Add(namesGap)
-	if len(m.settings.Selectors) > namesMany && now.Before(next) {
-		m.timers.set(&m.names.timer, next)
-		return
+// holders are the units that hold names which are watched so.
+func (m *Manager) holders(watches []string) []*unit {
+	sets := make([]map[*unit]struct{}, 0, len(watches))
+	for _, w := range watches {
+		sets = append(sets, m.units.byWatch[w])
 	}
-	m.names.planned = now
-	m.replan(now, out)
+	return inOrderOf(sets...)
 }
 
-// tellStanding tells the resolver of the changes that the SPD stands for: the
-// kernel has answered for everything, and has refused nothing of theirs.
-func (m *Manager) tellStanding(out *Outbox) {
-	if len(m.names.wait) == 0 || m.installs > 0 || !m.started || m.names.timer.index >= 0 {
-		return
-	}
-	m.names.wait = slices.DeleteFunc(m.names.wait, func(s standing) bool {
-		if known := m.names.known[s.name]; known != nil {
-			for e := range m.failing {
-				if e.sel.holds(known.watches) {
-					return false
-				}
+// await has a change told as soon as the kernel has taken the policies of the
+// units that it concerns.
+func (m *Manager) await(st *standing, users []*unit, out *Outbox) {
+	st.left = 0
+	for _, u := range users {
+		for _, w := range u.wishes {
+			if e := m.entries[w.key]; e != nil && !e.stands() {
+				e.waiters = append(e.waiters, st)
+				st.left++
 			}
 		}
-		out.Effects = append(out.Effects, PolicyStands{Name: s.name, Generation: s.generation})
-		return true
-	})
+	}
+	m.tell(st, out)
+}
+
+// awaitAll looks anew at all changes that have not been told: settings are others.
+func (m *Manager) awaitAll(out *Outbox) {
+	for _, e := range m.entries {
+		e.waiters = nil
+	}
+	for _, name := range sortedKeys(m.names.wait) {
+		var watches []string
+		if known := m.names.known[name]; known != nil {
+			watches = known.watches
+		}
+		m.await(m.names.wait[name], m.holders(watches), out)
+	}
+}
+
+// stood tells what waits for an entry that it stands, or is not wanted any more.
+func (m *Manager) stood(e *entry, out *Outbox) {
+	if len(e.waiters) == 0 || !e.stands() {
+		return
+	}
+	waiters := e.waiters
+	e.waiters = nil
+	for _, st := range waiters {
+		st.left--
+		m.tell(st, out)
+	}
+}
+
+// tell tells the resolver of a change that the SPD stands for.
+func (m *Manager) tell(st *standing, out *Outbox) {
+	if st.left > 0 || st.over || !m.started {
+		return
+	}
+	st.over = true
+	delete(m.names.wait, st.name)
+	out.Effects = append(out.Effects, PolicyStands{Name: st.name, Generation: st.generation})
+}
+
+// stands tells whether traffic is treated as is wanted; a policy that is
+// stronger or weaker than it should be does.
+func (e *entry) stands() bool {
+	return e.want == nil ||
+		e.have != nil && e.have.Action == e.want.Action && slices.Equal(e.have.Templates, e.want.Templates)
 }
 
 // unresolved says which names of a side have no address, for explanations.
@@ -184,11 +234,8 @@ func unresolved(side []Address) error {
 	return fmt.Errorf("no address of %s is known yet: nothing is installed before it is resolved", shorten(words))
 }
 
-// leavingAction is what becomes of traffic to an address that a name has left:
+// discardsLeft tells what becomes of traffic to an address that a name has left:
 // what would be protected is discarded rather than let go in clear.
-func leavingAction(sel *Selector) (action kernel.Action, ok bool) {
-	if sel.Action == kernel.Bypass || sel.Action == kernel.Protect && sel.Level == kernel.Use {
-		return 0, false
-	}
-	return kernel.Discard, true
+func (s *Settings) discardsLeft(sel *Selector) bool {
+	return !s.LeftInClear && sel.Action != kernel.Bypass && (sel.Action != kernel.Protect || sel.Level != kernel.Use)
 }

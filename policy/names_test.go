@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +163,7 @@ func TestDynamic(t *testing.T) {
 	r.advance(50 * time.Minute)
 	r.handle(AddPolicy{d}) // a new lifetime changes nothing in the kernel
 	r.wantRequests()
-	r.run(Reconfigure{r.m.configured})
+	r.run(Reconfigure{r.m.settings})
 	r.advance(50 * time.Minute)
 	r.settle()
 	r.wantPolicies(want...)
@@ -302,53 +301,5 @@ func (r *rig) wantPolicies(want ...string) {
 	r.Helper()
 	if got := r.spd(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		r.Errorf("SPD %q, want %q", got, want)
-	}
-}
-
-// Where there are many selectors, names that change at the same time share a plan.
-func TestNamesTogether(t *testing.T) {
-	s := manySelectors(namesMany + 1)
-	for i, sel := range s.Selectors {
-		sel.Dst = []Address{{Name: "h" + strconv.Itoa(i) + "."}}
-	}
-	r := newRig(t)
-	r.run(Start{s})
-	for i := range 3 {
-		h := "h" + strconv.Itoa(i+1) + "."
-		r.run(Names{Name: h, Watches: []string{h}, Addresses: addrs("10.0.0." + strconv.Itoa(i+1)), Generation: uint64(i + 1)})
-	}
-	r.wantStands(1)
-	if got := len(r.spd()); got != 1 {
-		t.Errorf("%d policies", got)
-	}
-	r.advance(namesGap)
-	r.settle()
-	r.wantStands(2, 3)
-	if got := len(r.spd()); got != 3 {
-		t.Errorf("%d policies", got)
-	}
-}
-
-// BenchmarkName is a change of one name's address among many selectors with
-// names. The kernel's work is that of the name alone; the comparison of the
-// plan grows with the number of selectors.
-func BenchmarkName(b *testing.B) {
-	for _, n := range []int{100, 1000, 10000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := manySelectors(n)
-			for i, sel := range s.Selectors {
-				sel.Dst = []Address{{Name: "h" + strconv.Itoa(i) + ".example.com."}}
-			}
-			m, k := newBench(s)
-			before := k.ops
-			rounds := 0
-			for b.Loop() {
-				rounds++
-				m.names.planned = time.Time{} // long ago
-				addr := netip.AddrFrom4([4]byte{10, 0, byte(rounds >> 8), byte(rounds)})
-				k.run(m, Names{Name: "h7.example.com.", Watches: []string{"h7.example.com."}, Addresses: []netip.Addr{addr}, Generation: uint64(rounds)})
-			}
-			b.ReportMetric(float64(k.ops-before)/float64(rounds), "requests/op")
-		})
 	}
 }

@@ -30,24 +30,22 @@ func neighborDiscovery(direction kernel.Direction) *Selector {
 	}
 }
 
-// addNeighborDiscovery plans the policies for neighbour discovery if one of the
-// others is in its way. They are stronger than any that has an order.
-func (p *plan) addNeighborDiscovery(caps kernel.Capabilities) {
-	if !p.coversNeighborDiscovery() {
-		return
-	}
-	caps.Forward = false // such messages are never forwarded
-	for _, direction := range []kernel.Direction{kernel.In, kernel.Out} {
-		p.add(neighborDiscovery(direction), -1, here{caps: caps})
-	}
-}
-
-func (p *plan) coversNeighborDiscovery() bool {
-	for _, w := range p.wishes {
-		s := w.policy.Selector
-		if w.sel.Action != kernel.Bypass && s.Src.Addr().Is6() && (s.Proto == 0 || s.Proto == protoICMPv6) {
-			return true
+// watchDiscovery plans the policies for neighbour discovery if one of the others
+// is in its way, and takes them out when none is any more. They are stronger
+// than any that has an order.
+func (m *Manager) watchDiscovery(out *Outbox) {
+	needed := m.discovery && m.plan.inTheWay > 0
+	switch {
+	case needed && m.units.discovery == nil:
+		for i, direction := range []kernel.Direction{kernel.In, kernel.Out} {
+			u := &unit{sel: neighborDiscovery(direction), index: -1, base: i * unitPlaces}
+			m.units.discovery = append(m.units.discovery, u)
+			m.expand(u, out)
 		}
+	case !needed:
+		for _, u := range m.units.discovery {
+			m.plan.put(u, nil)
+		}
+		m.units.discovery = nil
 	}
-	return false
 }

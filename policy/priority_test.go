@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"racoon2/kernel"
 )
@@ -73,8 +74,8 @@ func TestStrength(t *testing.T) {
 	}
 	for name, s := range map[string]*Settings{"in order": settings(append(ranked, apart)...), "reversed": reversed} {
 		priorities := make(map[string]uint32)
-		for _, w := range makePlan(s, nil, here{caps: kernel.Capabilities{PortRanges: true}}, false).wishes {
-			priorities[w.sel.Name] = w.policy.Priority
+		for _, slot := range planOf(s).plan.slots {
+			priorities[slot.winner.unit.sel.Name] = slot.winner.policy.Priority
 		}
 		for i, sel := range ranked[1:] {
 			before := ranked[i]
@@ -105,11 +106,11 @@ func TestPrioritiesAreIndependent(t *testing.T) {
 	for i := range 50 {
 		sel = append(sel, transport(fmt.Sprint(i), "10.0.0.1", fmt.Sprintf("10.1.%d.0/24", i)))
 	}
-	before := makePlan(settings(sel...), nil, here{}, false)
-	after := makePlan(settings(append([]*Selector{transport("new", "10.0.0.1", "10.1.7.0/25")}, sel[:40]...)...), nil, here{}, false)
-	for _, w := range after.wishes {
-		if old := before.byKey[w.key()]; old != nil && old.policy.Priority != w.policy.Priority {
-			t.Errorf("%s moved from %d to %d", w.sel.Name, old.policy.Priority, w.policy.Priority)
+	before := planOf(settings(sel...)).plan
+	after := planOf(settings(append([]*Selector{transport("new", "10.0.0.1", "10.1.7.0/25")}, sel[:40]...)...)).plan
+	for k, s := range after.slots {
+		if old := before.slots[k]; old != nil && old.winner.policy.Priority != s.winner.policy.Priority {
+			t.Errorf("%s moved from %d to %d", s.winner.unit.sel.Name, old.winner.policy.Priority, s.winner.policy.Priority)
 		}
 	}
 }
@@ -120,8 +121,14 @@ func TestTooManyLevels(t *testing.T) {
 		sel = append(sel, transport(fmt.Sprint(i), "10.0.0.1", "10.0.0.2", proto(6),
 			ports(kernel.AnyPort, kernel.PortRange{First: i, Last: 100 + i})))
 	}
-	p := makePlan(settings(sel...), nil, here{caps: kernel.Capabilities{PortRanges: true}}, false)
-	if len(p.problems) != 4 || p.problems[0].sel.Name != "16" || !p.problems[0].part {
-		t.Errorf("%+v", p.problems)
+	if p := planOf(settings(sel...)).problems(); len(p) != 4 || p[0].sel.Name != "16" {
+		t.Errorf("%+v", p)
 	}
+}
+
+// planOf plans settings for a kernel that is never asked.
+func planOf(s *Settings) *Manager {
+	m := New(Config{Capabilities: kernel.Capabilities{PortRanges: true}})
+	m.Handle(time.Time{}, Start{s}, &Outbox{})
+	return m
 }

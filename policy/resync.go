@@ -70,7 +70,7 @@ func (m *Manager) lose(now time.Time, e *entry, out *Outbox) {
 	}
 	m.gone(e)
 	if wait := reinstallGap - now.Sub(e.restored); !e.restored.IsZero() && wait > 0 {
-		m.timers.set(&e.timer, now.Add(wait))
+		m.timers.Set(&e.timer, now.Add(wait))
 		e.restored = now.Add(wait)
 		return
 	}
@@ -78,13 +78,16 @@ func (m *Manager) lose(now time.Time, e *entry, out *Outbox) {
 	m.sync(now, e, out)
 }
 
+// ring is the next try.
+func (*dump) ring(m *Manager, _ time.Time, out *Outbox) { m.startDump(out) }
+
 // startDump asks for the kernel's policies.
 func (m *Manager) startDump(out *Outbox) {
 	if m.dump.serial != 0 {
 		m.dump.again = true
 		return
 	}
-	m.timers.stop(&m.dump.timer)
+	m.timers.Stop(&m.dump.timer)
 	m.serial++
 	m.dump.serial, m.dump.again = m.serial, false
 	m.submit(m.serial, kernel.DumpPolicy{}, out)
@@ -103,7 +106,7 @@ func (m *Manager) dumped(now time.Time, r kernel.Result, out *Outbox) {
 		pause := m.backoff(m.dump.failed, retryFirst, retryLimit)
 		out.trace(trace.InternalErr, "", []string{"error", r.Err.Error()},
 			"the kernel's policies cannot be listed: %v; next try in %v", r.Err, pause.Round(time.Millisecond))
-		m.timers.set(&m.dump.timer, now.Add(pause))
+		m.timers.Set(&m.dump.timer, now.Add(pause))
 		return
 	}
 	m.dump.failed = 0

@@ -24,6 +24,8 @@ type rig struct {
 	requests []kernel.Request // not yet carried out
 	asked    []Initiate       // not yet looked at
 	stands   []PolicyStands
+	routes   []netip.Addr // asked for, not yet looked at
+	using    []InUse
 	traces   []trace.Event
 }
 
@@ -53,6 +55,10 @@ func (r *rig) handle(in Input) {
 			r.asked = append(r.asked, e)
 		case PolicyStands:
 			r.stands = append(r.stands, e)
+		case Route:
+			r.routes = append(r.routes, e.Remote)
+		case InUse:
+			r.using = append(r.using, e)
 		case Trace:
 			r.traces = append(r.traces, e.Event)
 		}
@@ -252,7 +258,7 @@ func transport(name, src, dst string, change ...func(*Selector)) *Selector {
 func tunnel(name, src, dst string, change ...func(*Selector)) *Selector {
 	return transport(name, src, dst, append([]func(*Selector){func(s *Selector) {
 		s.Mode = kernel.Tunnel
-		s.MyEnd, s.PeerEnd = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		s.MyEnd, s.PeerEnd = End{Addr: netip.MustParseAddr("192.0.2.1")}, []End{{Addr: netip.MustParseAddr("192.0.2.2")}}
 	}}, change...)...)
 }
 

@@ -35,9 +35,8 @@ const (
 type entry struct {
 	key
 	sel   *Selector
-	index int    // of the selector in the configuration
-	place int    // in the plan
-	plan  uint64 // the last one that had it
+	index int // of the selector in the configuration
+	place int // among those with the same index
 
 	want *kernel.Policy // nil: none
 	have *kernel.Policy // as far as known; nil: none
@@ -55,11 +54,14 @@ type entry struct {
 	restored  time.Time // when it was last installed again
 	lost      int       // times that others removed it since the last warning
 	warned    time.Time
+
+	waiters []*standing // changes of names that wait for it
+	carry   bool        // its SAs move with it
 }
 
 func newEntry(k key) *entry {
-	e := &entry{key: k, timer: timer{index: -1}}
-	e.timer.entry = e
+	e := &entry{key: k}
+	e.timer.Of = e
 	return e
 }
 
@@ -93,11 +95,17 @@ func samePolicy(a, b *kernel.Policy) bool {
 		a.MSS == b.MSS && a.Binding == b.Binding && slices.Equal(a.Templates, b.Templates)
 }
 
+// ring is the next try.
+func (e *entry) ring(m *Manager, now time.Time, out *Outbox) {
+	m.sync(now, e, out)
+	m.release(now, out)
+}
+
 // sync sends the request that brings an entry nearer to what is wanted, unless
 // one is under way or a pause is on. What must wait for others is left to release.
 func (m *Manager) sync(now time.Time, e *entry, out *Outbox) {
 	switch {
-	case e.op != idle || e.timer.index >= 0:
+	case e.op != idle || e.timer.Armed():
 	case e.want == nil && e.have == nil:
 		delete(m.entries, e.key)
 		delete(m.leaving, e)
@@ -181,6 +189,7 @@ func (m *Manager) installed(now time.Time, e *entry, op operation, r kernel.Resu
 		m.setID(e, r.Policy)
 		e.have, e.failure, e.failures = e.sent, "", 0
 		delete(m.failing, e)
+		m.stood(e, out)
 		out.trace(trace.Debug, "", e.sel.who("policy", e.describe()), "policy installed")
 	case op == adding && errors.Is(r.Err, kernel.ErrExists) && e.want != nil:
 		out.trace(trace.InternalWarn, ReasonPolicyTakenOver, e.sel.who("policy", e.describe()),
@@ -204,7 +213,7 @@ func (m *Manager) refused(now time.Time, e *entry, op operation, err error, out 
 	again := "not tried again before the configuration changes"
 	if !errors.Is(err, kernel.ErrUnsupported) {
 		pause := m.backoff(e.failures, retryFirst, retryLimit)
-		m.timers.set(&e.timer, now.Add(pause))
+		m.timers.Set(&e.timer, now.Add(pause))
 		again = "next try in " + pause.Round(time.Millisecond).String()
 	}
 	out.trace(trace.InternalErr, ReasonPolicyFailed, e.sel.who("policy", e.describe(), "error", err.Error()),
@@ -232,7 +241,7 @@ func (m *Manager) deleted(now time.Time, e *entry, err error, out *Outbox) {
 		}
 		e.failures++
 		if e.failures < deleteTries {
-			m.timers.set(&e.timer, now.Add(m.backoff(e.failures, retryFirst, retryLimit)))
+			m.timers.Set(&e.timer, now.Add(m.backoff(e.failures, retryFirst, retryLimit)))
 			m.leaving[e] = struct{}{}
 			return
 		}
@@ -266,12 +275,13 @@ func (m *Manager) setID(e *entry, id kernel.PolicyID) {
 }
 
 // unwant makes an entry leave.
-func (m *Manager) unwant(e *entry) {
+func (m *Manager) unwant(e *entry, out *Outbox) {
 	e.want = nil
+	m.stood(e, out)
 	e.failure, e.failures = "", 0
 	delete(m.failing, e)
 	delete(m.later, e)
-	m.timers.stop(&e.timer)
+	m.timers.Stop(&e.timer)
 	if e.have == nil && e.op == idle {
 		delete(m.entries, e.key)
 		return
@@ -289,7 +299,7 @@ func (m *Manager) release(now time.Time, out *Outbox) {
 		return
 	}
 	for _, e := range sortedEntries(m.leaving) {
-		if e.op != idle || e.timer.index >= 0 || !m.closing && m.stillNeeded(e) {
+		if e.op != idle || e.timer.Armed() || !m.closing && m.stillNeeded(e) {
 			continue
 		}
 		delete(m.leaving, e)
@@ -301,7 +311,7 @@ func (m *Manager) release(now time.Time, out *Outbox) {
 	}
 	for _, e := range sortedEntries(m.later) {
 		delete(m.later, e)
-		if e.op == idle && e.have != nil && e.timer.index < 0 {
+		if e.op == idle && e.have != nil && !e.timer.Armed() {
 			m.request(e, updating, e.want, out)
 		}
 	}
@@ -325,7 +335,7 @@ func (m *Manager) stillNeeded(e *entry) bool {
 
 // strongestFirst is the order of additions.
 func strongestFirst(a, b *entry) int {
-	return cmp.Or(cmp.Compare(a.want.Priority, b.want.Priority), cmp.Compare(a.place, b.place))
+	return cmp.Or(cmp.Compare(a.want.Priority, b.want.Priority), cmp.Compare(a.index, b.index), cmp.Compare(a.place, b.place))
 }
 
 // sortedEntries lists a set of entries in the order of removals.

@@ -1,39 +1,32 @@
 package policy
 
-import (
-	"errors"
-	"fmt"
-	"net/netip"
+import "racoon2/kernel"
 
-	"racoon2/kernel"
-)
+// templates are those of a unit's policies.
+func (m *Manager) templates(u *unit, out *Outbox) ([]kernel.Template, error) {
+	if u.sel.Action != kernel.Protect {
+		return nil, nil
+	}
+	var ends tunnelEnds
+	if u.sel.Mode == kernel.Tunnel {
+		var err error
+		if ends, err = m.ends(u, out); err != nil {
+			return nil, err
+		}
+	}
+	return makeTemplates(u.sel, ends), nil
+}
 
 // makeTemplates makes the templates of a selector's policies.
 //
 // The first transform is the innermost one. In tunnel mode it is the tunnel,
 // and those around it protect the tunnel's packets in transport mode.
-func makeTemplates(sel *Selector) ([]kernel.Template, error) {
-	if sel.Action != kernel.Protect {
-		return nil, nil
-	}
+func makeTemplates(sel *Selector, ends tunnelEnds) []kernel.Template {
 	first := kernel.Template{Mode: sel.Mode, Level: sel.Level, ReqID: sel.ReqID}
 	if sel.Mode == kernel.Tunnel {
-		my, peer := sel.MyEnd.Unmap(), sel.PeerEnd.Unmap()
-		switch {
-		case !isEnd(my) && !isEnd(peer):
-			return nil, errors.New("tunnel mode needs my_sa_ipaddr and peers_sa_ipaddr, and neither is known: " +
-				"nothing is installed before the peer comes")
-		case !isEnd(my):
-			return nil, fmt.Errorf("tunnel mode needs my_sa_ipaddr, this host's address towards %v, and it is not known", peer)
-		case !isEnd(peer):
-			return nil, errors.New("tunnel mode needs peers_sa_ipaddr, and the peer's address is not known: " +
-				"nothing is installed before the peer comes")
-		case my.Is4() != peer.Is4():
-			return nil, fmt.Errorf("my_sa_ipaddr %v and peers_sa_ipaddr %v are of different address families", my, peer)
-		}
-		first.Src, first.Dst = my, peer
+		first.Src, first.Dst = ends.my, ends.peer
 		if sel.Direction != kernel.Out {
-			first.Src, first.Dst = peer, my
+			first.Src, first.Dst = ends.peer, ends.my
 		}
 	}
 	bundle := sel.Bundle
@@ -49,7 +42,5 @@ func makeTemplates(sel *Selector) ([]kernel.Template, error) {
 		t.Proto = proto
 		templates[i] = t
 	}
-	return templates, nil
+	return templates
 }
-
-func isEnd(a netip.Addr) bool { return a.IsValid() && !a.IsUnspecified() }

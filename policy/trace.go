@@ -18,6 +18,7 @@ const (
 	ReasonAcquireHeld     = "acquire_held"         // an acquire while its child is under way or rests
 	ReasonInitiate        = "initiate"             // a child was asked for
 	ReasonInitiateFailed  = "initiate_failed"      // an engine gave up
+	ReasonStartAgain      = "start_again"          // a child that is to stand is down
 	ReasonNoEngine        = "initiate_no_engine"   // no engine that the selector accepts runs here
 	ReasonDynamicRefused  = "dynamic_refused"      // a policy could not be added or moved at run time
 	ReasonUnknownSelector = "up_selector_unknown"  // Up named none

@@ -111,8 +111,8 @@ func TestAlwaysSettles(t *testing.T) {
 		}
 		r.run(Shutdown{})
 		r.advance(20 * time.Minute)
-		if !r.m.Idle() || len(r.spd()) != 0 || len(r.m.byID) != 0 || len(r.m.inFlight) != 0 || len(r.m.timers) != 0 {
-			t.Fatalf("seed %d: left behind: %q, %d numbers, %d requests, %d timers", seed, r.spd(), len(r.m.byID), len(r.m.inFlight), len(r.m.timers))
+		if !r.m.Idle() || len(r.spd()) != 0 || len(r.m.byID) != 0 || len(r.m.inFlight) != 0 || r.m.timers.Len() != 0 {
+			t.Fatalf("seed %d: left behind: %q, %d numbers, %d requests, %d timers", seed, r.spd(), len(r.m.byID), len(r.m.inFlight), r.m.timers.Len())
 		}
 	}
 }

@@ -51,9 +51,9 @@ func chaos(t *testing.T, seed uint64) {
 	d.do(Watch{Set: "spmif"})
 	d.pass(time.Minute)
 	r := d.r
-	if len(r.names)+len(r.byAddr)+len(r.pending)+len(r.asks)+r.background+r.brought+len(r.timers)+len(r.queue) > 0 {
+	if len(r.names)+len(r.byAddr)+len(r.pending)+len(r.asks)+r.background+r.brought+r.timers.Len()+len(r.queue) > 0 {
 		t.Errorf("left over: %d names, %d addresses, %d questions, %d asks, %d in the background, %d brought in, %d timers, %d queued",
-			len(r.names), len(r.byAddr), len(r.pending), len(r.asks), r.background, r.brought, len(r.timers), len(r.queue))
+			len(r.names), len(r.byAddr), len(r.pending), len(r.asks), r.background, r.brought, r.timers.Len(), len(r.queue))
 	}
 }
 
@@ -217,7 +217,7 @@ func (d *disorder) consistent() {
 		if n.dead {
 			d.t.Fatalf("%s is dead", n.name)
 		}
-		if n.own && n.timer.index < 0 && !n.families[0].asking && !n.families[1].asking {
+		if n.own && !n.timer.Armed() && !n.families[0].asking && !n.families[1].asking {
 			d.t.Fatalf("%s will never be asked for again", n.name)
 		}
 	}

@@ -57,8 +57,8 @@ func (r *Resolver) hold(now time.Time, reply Reply, e *entry, out *Outbox) {
 		r.reply(Reply{Client: reply.Client, Question: reply.Question, RCode: ServFail}, out)
 		return
 	}
-	h := &held{reply: reply, timer: timer{index: -1}}
-	h.timer.alarm = h
+	h := &held{reply: reply}
+	h.timer.Of = h
 	for _, n := range e.names {
 		if generation := n.needs(e.known); generation > 0 {
 			h.left++
@@ -67,7 +67,7 @@ func (r *Resolver) hold(now time.Time, reply Reply, e *entry, out *Outbox) {
 		}
 	}
 	r.clients++
-	r.timers.set(&h.timer, now.Add(r.s.GateBound))
+	r.timers.Set(&h.timer, now.Add(r.s.GateBound))
 }
 
 // policyStands opens the gate for the answers up to a generation.
@@ -91,7 +91,7 @@ func (r *Resolver) release(n *name, generation uint64, out *Outbox) {
 		if w.held.left--; w.held.left > 0 {
 			continue
 		}
-		r.timers.stop(&w.held.timer)
+		r.timers.Stop(&w.held.timer)
 		r.clients--
 		r.reply(w.held.reply, out)
 	}

@@ -39,8 +39,8 @@ type ask struct {
 
 // begin notes a question; nextAttempt asks it.
 func (r *Resolver) begin(q Question, background bool) *pending {
-	p := &pending{question: q, background: background, timer: timer{index: -1}}
-	p.timer.alarm = p
+	p := &pending{question: q, background: background}
+	p.timer.Of = p
 	r.pending[q] = p
 	if background {
 		r.background++
@@ -69,7 +69,7 @@ func (r *Resolver) nextAttempt(now time.Time, p *pending, out *Outbox) {
 	if p.attempt >= r.attempts() {
 		wait *= 2 // the last ones get some more time
 	}
-	r.timers.set(&p.timer, now.Add(wait))
+	r.timers.Set(&p.timer, now.Add(wait))
 	out.add(Ask{ID: r.serial, Upstream: up.Upstream, Question: p.question, Attempt: p.attempt})
 }
 
@@ -221,7 +221,7 @@ func (r *Resolver) serveStale(now time.Time, p *pending, out *Outbox) bool {
 // finish gives the answer to all that wait and forgets the question.
 func (r *Resolver) finish(now time.Time, p *pending, e *entry, out *Outbox) {
 	delete(r.pending, p.question)
-	r.timers.stop(&p.timer)
+	r.timers.Stop(&p.timer)
 	for _, a := range p.asks {
 		delete(r.asks, a.id)
 		out.add(Cancel{a.id})

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	timers "racoon2/kernel/timer"
 	"racoon2/kernel/trace"
 )
 
@@ -38,7 +39,7 @@ type Resolver struct {
 	using      map[netip.Addr]struct{}
 	generation uint64
 
-	timers timers
+	timers timers.Heap[alarm]
 	stats  Stats
 }
 
@@ -86,17 +87,14 @@ func (r *Resolver) Handle(now time.Time, in Input, out *Outbox) {
 		r.reconfigure(now, in.Settings, out)
 	case Timeout:
 	}
-	for t, ok := r.timers.due(now); ok; t, ok = r.timers.due(now) {
-		t.alarm.ring(r, now, out)
+	for a, ok := r.timers.Due(now); ok; a, ok = r.timers.Due(now) {
+		a.ring(r, now, out)
 	}
 }
 
 // Deadline is when the next Timeout is due.
 func (r *Resolver) Deadline() (time.Time, bool) {
-	if len(r.timers) == 0 {
-		return time.Time{}, false
-	}
-	return r.timers[0].when, true
+	return r.timers.Next()
 }
 
 // Idle tells that no client waits for an answer.

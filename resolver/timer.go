@@ -1,8 +1,9 @@
 package resolver
 
 import (
-	"container/heap"
 	"time"
+
+	timers "racoon2/kernel/timer"
 )
 
 // alarm is woken by its timer.
@@ -11,60 +12,4 @@ type alarm interface {
 }
 
 // timer wakes one alarm.
-type timer struct {
-	when  time.Time
-	index int // in the heap; -1: not set
-	alarm alarm
-}
-
-// timers is a heap, the earliest first.
-type timers []*timer
-
-func (h timers) Len() int           { return len(h) }
-func (h timers) Less(i, j int) bool { return h[i].when.Before(h[j].when) }
-func (h timers) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-// Push is heap.Interface's.
-func (h *timers) Push(x any) {
-	t := x.(*timer)
-	t.index = len(*h)
-	*h = append(*h, t)
-}
-
-// Pop is heap.Interface's.
-func (h *timers) Pop() any {
-	last := len(*h) - 1
-	t := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	t.index = -1
-	return t
-}
-
-// set arms a timer, or moves it.
-func (h *timers) set(t *timer, when time.Time) {
-	t.when = when
-	if t.index < 0 {
-		heap.Push(h, t)
-		return
-	}
-	heap.Fix(h, t.index)
-}
-
-// stop disarms a timer.
-func (h *timers) stop(t *timer) {
-	if t.index >= 0 {
-		heap.Remove(h, t.index)
-	}
-}
-
-// due takes the next timer that has run out.
-func (h *timers) due(now time.Time) (*timer, bool) {
-	if len(*h) == 0 || now.Before((*h)[0].when) {
-		return nil, false
-	}
-	return heap.Pop(h).(*timer), true
-}
+type timer = timers.Timer[alarm]

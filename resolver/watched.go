@@ -86,8 +86,8 @@ func ofFamily(addrs []netip.Addr, kind uint16) []netip.Addr {
 
 // newName begins to follow a name.
 func (r *Resolver) newName(canonical string, watches []*watch) *name {
-	n := &name{name: canonical, addrs: make(map[netip.Addr]*address), timer: timer{index: -1}}
-	n.timer.alarm = n
+	n := &name{name: canonical, addrs: make(map[netip.Addr]*address)}
+	n.timer.Of = n
 	n.watchedBy(watches)
 	r.names[canonical] = n
 	if !n.own {
@@ -333,10 +333,10 @@ func (r *Resolver) plan(n *name) {
 		}
 	}
 	if n.dead || first.IsZero() {
-		r.timers.stop(&n.timer)
+		r.timers.Stop(&n.timer)
 		return
 	}
-	r.timers.set(&n.timer, first)
+	r.timers.Set(&n.timer, first)
 }
 
 // ring is a name's timer: ask again, let go what is idle, end graces.
@@ -361,7 +361,7 @@ func (n *name) ring(r *Resolver, now time.Time, out *Outbox) {
 		r.changed(n, gone, out)
 	}
 	r.plan(n)
-	if !n.own && !n.files && len(n.addrs) == 0 && n.timer.index < 0 && !n.families[0].asking && !n.families[1].asking {
+	if !n.own && !n.files && len(n.addrs) == 0 && !n.timer.Armed() && !n.families[0].asking && !n.families[1].asking {
 		r.forget(n, out)
 	}
 }
@@ -379,7 +379,7 @@ func (r *Resolver) inUse(n *name) bool {
 // forget ends the following of a name. What waits for its policy goes on.
 func (r *Resolver) forget(n *name, out *Outbox) {
 	n.dead = true
-	r.timers.stop(&n.timer)
+	r.timers.Stop(&n.timer)
 	delete(r.names, n.name)
 	if !n.own {
 		r.brought--
