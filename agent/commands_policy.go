@@ -144,7 +144,7 @@ func (c commands) withSA(spi uint64, f func(*ikeDriver, ikev2.IKEInfo, *ikev2.Ch
 func childUp(e ikev2.ChildUp) policy.ChildUp {
 	up := policy.ChildUp{
 		Engine: kernel.IKEv2, Child: e.Child, Local: e.Info.Local, Remote: e.Info.Remote,
-		TSLocal: prefixesOf(e.Info.TSLocal), TSRemote: prefixesOf(e.Info.TSRemote),
+		TSLocal: prefixesOf(e.Info.TSLocal), TSRemote: prefixesOf(e.Info.TSRemote), Again: e.Again,
 	}
 	if !e.Info.Expires.IsZero() {
 		up.Lifetime = max(time.Until(e.Info.Expires), time.Second)

@@ -24,16 +24,15 @@ func (c *compiler) child(p config.Pair) {
 		return
 	}
 	child := &ikev2.Child{
-		Name:    s.Name,
-		Where:   where(s.Pos),
-		Mode:    modeOf(pol.Mode),
-		Level:   levelOf(pol.Level),
-		ReqID:   c.reqIDs.of(p),
-		MyEnd:   end(pol.MySAIPAddr),
-		PeerEnd: end(pol.PeersSAIPAddr),
+		Name:  s.Name,
+		Where: where(s.Pos),
+		Mode:  modeOf(pol.Mode),
+		Level: levelOf(pol.Level),
+		ReqID: c.reqIDs.of(p),
 
 		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
 	}
+	child.MyEnd, child.PeerEnd = childEnds(pol)
 	if p.Inbound != nil {
 		child.Inbound = p.Inbound.Name
 		if a, b := s.ReqID, p.Inbound.ReqID; a != 0 && b != 0 && a != b {

@@ -76,7 +76,7 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 	out.Action = kernel.Protect
 	out.Mode = modeOf(pol.Mode)
 	out.Level = levelOf(pol.Level)
-	out.MyEnd, out.PeerEnd = end(pol.MySAIPAddr), end(pol.PeersSAIPAddr)
+	out.MyEnd, out.PeerEnd = c.myEnd(pol), c.peerEnds(pol)
 	out.ReqID = c.reqIDs.of(pairOf(s))
 	out.Bundle = []kernel.Protocol{kernel.ESP}
 	if list := c.bundles(pol); len(list) > 0 {

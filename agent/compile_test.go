@@ -165,7 +165,7 @@ func TestCompilePolicies(t *testing.T) {
 		Where: "racoon2.conf:27", Install: true, Proto: 6, SrcPort: kernel.AnyPort, DstPort: kernel.AnyPort,
 		Action: kernel.Protect, Remote: "tokyo", Engines: []kernel.EngineID{kernel.IKEv2}, Child: "out",
 		Bundle: []kernel.Protocol{kernel.ESP}, Mode: kernel.Tunnel, Level: kernel.Unique, ReqID: 77,
-		MyEnd: netip.MustParseAddr("192.0.2.1"), PeerEnd: netip.MustParseAddr("192.0.2.2"),
+		MyEnd: policy.End{Addr: netip.MustParseAddr("192.0.2.1")}, PeerEnd: []policy.End{{Addr: netip.MustParseAddr("192.0.2.2")}},
 	}
 	out, in := protect, protect
 	out.Name, out.Direction, out.Order = "out", kernel.Out, 5

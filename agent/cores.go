@@ -41,6 +41,13 @@ func (a *Agent) performPolicy(out *policy.Outbox) {
 			}
 			shard := a.shards[a.home(e.Remote)]
 			a.policy.hand(shard.urgent, shard.input(ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}))
+		case policy.Route:
+			local, err := a.route(e.Remote)
+			a.policy.answer(policy.Routed{Remote: e.Remote, Local: local, Err: err})
+		case policy.InUse:
+			if a.names != nil {
+				a.names.proxy.Input(resolver.InUse{Addr: e.Addr, Using: e.Using})
+			}
 		case policy.PolicyStands:
 			if a.names != nil {
 				a.names.proxy.Input(resolver.PolicyStands{Name: e.Name, Generation: e.Generation})
@@ -83,6 +90,8 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 		shard.hand(a.policy.urgent, a.policy.input(up))
 	case ikev2.ChildDown:
 		a.homes.down(e.Remote, n)
+		down := policy.ChildDown{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}
+		shard.hand(a.policy.urgent, a.policy.input(down))
 	case ikev2.ChildMoved:
 		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldRemote, Local: e.Local, Remote: e.Remote}
 		shard.hand(a.policy.urgent, a.policy.input(moved))

@@ -111,8 +111,10 @@ type (
 		Local, Remote     netip.Addr     // outer addresses
 		TSLocal, TSRemote []netip.Prefix // what the child carries
 		Lifetime          time.Duration  // until its SAs end; 0: not known
+		Again             bool           // it takes the place of another one
 	}
-	// ChildDown says that SAs of a child have gone. Each ChildUp has one.
+	// ChildDown says that a child has gone, and none has taken its place. Each
+	// ChildUp without Again has one.
 	ChildDown struct {
 		Engine kernel.EngineID
 		Child  string

@@ -75,7 +75,7 @@
 // A side of a selector may be a host name, or a wildcard for all names below
 // one. Names brings the addresses that the resolver has found; each makes a
 // policy as if it were written in the configuration, and PolicyStands answers
-// as soon as the kernel has taken them all. Traffic to an address that a name
+// as soon as the kernel has taken them. Traffic to an address that a name
 // has left is discarded until the resolver says that its grace is over, where
 // it was protected before and would otherwise go out in clear.
 //
@@ -86,13 +86,31 @@
 // for the child of a tunnel whose far end was not known before (IP_RW), for as
 // long as its SAs live. Migrate moves the policies of a tunnel to other ends.
 //
-// Settings and addresses are compared as wholes, some 10 ms for 10,000 selectors;
-// what the kernel has to do is proportional to what changed.
+// # Tunnels' ends
+//
+// A tunnel ends at addresses, at what host names have, at one of this host's
+// addresses that a macro stands for, or, where the selector says nothing of this
+// host's end, at its address towards the peer (Route). Of several ends of the
+// peer the first one that is known holds. As soon as a child stands, policies end
+// where its SAs do, and follow when an engine moves them (Moved). Until an end is
+// known, traffic is discarded, unless the policy's level is use.
+//
+// # Children that stand
+//
+// A selector with Start has its child asked for when the settings come, again
+// after failures, and again when it is lost, with pauses that grow if that goes
+// on. Down has it stay down until an operator or traffic asks for it.
+//
+// # Work
+//
+// The plan is kept. A change of a name, of a dynamic policy, of a child or of an
+// address of this host works out anew what it concerns, and ranks those that
+// share its prefixes; new settings are compared as a whole. What the kernel has
+// to do is proportional to what changed.
 //
 // Known limits: policies of selectors that were taken out of the configuration
 // between a crash and the next start are not recognised and stay in the kernel.
-// Tunnels whose far end is not known before the peer comes (IP_RW) have no
-// policy until then. A change of one name, or of one dynamic policy, compares
-// the whole plan, as a change of addresses does; where there are more than 256
-// selectors, names that change within 50 ms share a comparison.
+// Tunnels whose far end cannot be known before the peer comes (IP_RW) have no
+// policy until then. A wildcard is one selector: a change of a name below it is
+// work for all names below it, of which it has at most as many as policies.
 package policy

@@ -94,10 +94,16 @@ func (m *Manager) ends(u *unit, out *Outbox) (tunnelEnds, error) {
 func (m *Manager) peerEnds(sel *Selector) []netip.Addr {
 	var list []netip.Addr
 	for _, e := range sel.PeerEnd {
-		if a, ok := e.addr(); ok {
+		switch a, ok := e.addr(); {
+		case ok:
 			list = append(list, a)
-		} else if e.Name != "" {
+		case e.Name != "":
 			list = append(list, m.names.of(e.Name)...)
+		case e.Macro != "":
+			prefixes, _ := Expand(e.Macro, m.interfaces)
+			for _, p := range prefixes {
+				list = append(list, p.Addr())
+			}
 		}
 	}
 	return list

@@ -146,8 +146,9 @@ func TestInUse(t *testing.T) {
 	up := ChildUp{Child: "a_out", Local: netip.MustParseAddr("10.0.0.1"), Remote: netip.MustParseAddr("10.0.0.5")}
 	r.run(up)
 	r.wantUsing("+10.0.0.5")
-	r.run(up) // its successor
-	r.run(ChildDown{Child: "a_out"})
+	again := up
+	again.Again = true
+	r.run(again) // its successor
 	r.wantUsing()
 	r.run(www(2, addrs("10.0.0.5", "10.0.0.6"), nil))
 	r.wantUsing("+10.0.0.6")

@@ -54,7 +54,10 @@ func (m *Manager) childUp(now time.Time, up ChildUp, out *Outbox) {
 			m.forget(a)
 		}
 	}
-	m.standUp(up.Child, up.Remote, out)
+	if !up.Again {
+		m.standUp(up.Child)
+	}
+	m.standAt(up.Child, up.Remote, out)
 	m.follow(now, up.Child, tunnelEnds{up.Local, up.Remote}, out)
 	m.roadWarrior(now, up, out)
 }

@@ -20,14 +20,13 @@ func (m *Manager) stands(name string) bool {
 }
 
 // standUp counts a pair of SAs.
-func (m *Manager) standUp(name string, peer netip.Addr, out *Outbox) {
+func (m *Manager) standUp(name string) {
 	c := m.children[name]
 	if c == nil {
 		c = &child{}
 		m.children[name] = c
 	}
 	c.up++
-	m.standAt(name, peer, out)
 }
 
 // standAt notes where the SAs of a child go.

@@ -116,9 +116,14 @@ func (h *Host) perform(s *shard, effect ikev2.Effect) {
 	case ikev2.ChildUp:
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " is up"})
 		h.homes[e.Remote] = s.number
-		h.later(0, func() { h.policyInput(policy.ChildUp{Engine: kernel.IKEv2, Child: e.Child}) })
+		h.later(0, func() {
+			h.policyInput(policy.ChildUp{
+				Engine: kernel.IKEv2, Child: e.Child, Local: e.Info.Local, Remote: e.Info.Remote, Again: e.Again,
+			})
+		})
 	case ikev2.ChildDown:
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " is down"})
+		h.later(0, func() { h.policyInput(policy.ChildDown{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}) })
 	case ikev2.ChildMoved:
 		h.w.note(line{host: h.Name, text: fmt.Sprintf("child %s moves to %v - %v", e.Child, e.Local, e.Remote)})
 		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldRemote, Local: e.Local, Remote: e.Remote}
@@ -139,6 +144,9 @@ func (h *Host) performPolicy(effect policy.Effect) {
 	case policy.Initiate:
 		in := ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}
 		h.later(0, func() { h.engineInput(h.shardFor(e.Remote), in) })
+	case policy.Route:
+		local, err := h.route(e.Remote)
+		h.later(0, func() { h.policyInput(policy.Routed{Remote: e.Remote, Local: local, Err: err}) })
 	case policy.Trace:
 		if e.Event.Tag != trace.Debug { // it has a word for each packet that waits
 			h.trace(e.Event)
