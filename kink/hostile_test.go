@@ -336,6 +336,52 @@ func TestReplayReflectionAndTampering(t *testing.T) {
 	}
 }
 
+// TestNotCommitted: the replay cache refuses for three reasons, which are told apart. Only
+// the peer whose clock is wrong gets an answer, and a full cache costs the peer nothing.
+func TestNotCommitted(t *testing.T) {
+	for _, c := range []struct {
+		code    KRBCode
+		reason  string
+		answers int // authenticated ones, to each sending
+		charged bool
+	}{
+		{KRB_AP_ERR_REPEAT, reasonReplay, 0, true},
+		{KRB_AP_ERR_SKEW, reasonSkew, 1, true},
+		{KRB_ERR_GENERIC, reasonReplayCache, 0, false},
+	} {
+		w, a, b := pairOfHosts(t)
+		b.krb.commit = &KRBError{Code: c.code, Reason: "as the test wants"}
+		w.create(a)
+		commands, answers := 0, 0
+		for _, p := range w.sent {
+			if m, err := message.Decode(p.Data); err != nil {
+				t.Fatal(err)
+			} else if m.Type == message.CREATE {
+				commands++
+			} else if len(m.Checksum) > 0 {
+				answers++
+			}
+		}
+		if commands == 0 || answers != c.answers*commands {
+			t.Errorf("%v: %d commands, %d answers", c.code, commands, answers)
+		}
+		b.wantReason(c.reason)
+		if n := b.e.Counters()["child_sas"]; n != 0 {
+			t.Errorf("%v: %d pairs", c.code, n)
+		}
+		level := b.e.strangers.of(w.now, a.addr).level(w.now)
+		if (level < 2*strangerRate) != c.charged {
+			t.Errorf("%v: the source has %v tokens", c.code, level)
+		}
+		b.krb.commit = nil
+		w.pass(2 * time.Minute)
+		if c.code == KRB_ERR_GENERIC && b.e.Counters()["child_sas"] == 0 {
+			w.create(a)
+			w.wantPairs(1)
+		}
+	}
+}
+
 // TestForgedErrors sends all errors that anybody can make while a waits: none ends
 // the transaction.
 func TestForgedErrors(t *testing.T) {

@@ -160,6 +160,9 @@ func (s *testSession) APRep(time.Time, io.Reader) ([]byte, error) {
 }
 
 func (s *testSession) Commit(time.Time) error {
+	if s.host.commit != nil {
+		return s.host.commit
+	}
 	id := s.ticket.ID + s.ctime.String()
 	if s.host.seen[id] {
 		return &KRBError{Code: KRB_AP_ERR_REPEAT}
@@ -174,6 +177,7 @@ type testKerberos struct {
 	principal string
 	kvno, tgt int // of the keytab and of the TGT in hand
 	seen      map[string]bool
+	commit    error // what Commit says, where not nil
 	cache     map[string]*testTicket
 }
 

@@ -11,6 +11,7 @@ const (
 	reasonKerberos       = "kerberos"        // its AP-REQ is refused
 	reasonChecksum       = "checksum"        // its checksum is missing or wrong
 	reasonReplay         = "replay"          // its authenticator was used before
+	reasonReplayCache    = "replay_cache"    // its authenticator cannot be remembered
 	reasonDecrypt        = "decrypt"         // its KINK_ENCRYPT cannot be read
 	reasonStaleReply     = "stale_reply"     // answers nothing that is outstanding
 	reasonUnexpected     = "unexpected"      // an ACK that nothing waits for
@@ -41,6 +42,8 @@ const (
 	// internal
 	reasonRandom   = "random"
 	reasonInternal = "internal"
+	// reasonKerberosFault is a panic of the Kerberos library that was caught
+	reasonKerberosFault = "kerberos_fault"
 
 	// what went well
 	reasonChildUp      = "child_up"

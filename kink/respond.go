@@ -71,6 +71,7 @@ func (e *Engine) commandArrived(m *message.Message, in Datagram) {
 	s, err := e.cfg.Kerberos.Accept(e.now, req.Octets, in.Remote.Addr())
 	if err != nil {
 		e.strangers.charge(e.now, in.Remote.Addr())
+		e.fault(err)
 		e.notAccepted(m, in, s, req, asKRBError(err))
 		return
 	}
@@ -82,8 +83,7 @@ func (e *Engine) commandArrived(m *message.Message, in Datagram) {
 		return
 	}
 	if err := s.Commit(e.now); err != nil {
-		e.strangers.charge(e.now, in.Remote.Addr())
-		e.drop(in, reasonReplay, "the authenticator is not new: "+err.Error())
+		e.notCommitted(m, in, s, asKRBError(err))
 		return
 	}
 	r := e.remoteOf(s.Local(), s.Peer(), in.Remote.Addr())
@@ -128,9 +128,15 @@ func (e *Engine) undecipherable(m *message.Message, in Datagram, s ServerSession
 		e.answerOnce(m.XID, in, s, message.Error{Code: refused.Code})
 		return
 	}
+	e.fault(err)
 	e.trace(trace.ProtoErr, reasonDecrypt, err.Error(), attr("peer", s.Peer()))
-	if krb, err := e.cfg.Kerberos.Error(e.now, KRB_AP_ERR_BAD_INTEGRITY, s.Local(), s); err == nil {
-		e.answerOnce(m.XID, in, s, message.KRBError{Octets: krb})
+	e.answerKerberos(m.XID, in, s, KRB_AP_ERR_BAD_INTEGRITY)
+}
+
+// fault traces an error that is a bug of the library behind Kerberos.
+func (e *Engine) fault(err error) {
+	if krb := (*KRBError)(nil); errors.As(err, &krb) && krb.Fault {
+		e.trace(trace.InternalErr, reasonKerberosFault, err.Error())
 	}
 }
 
@@ -150,14 +156,38 @@ func (e *Engine) notAccepted(m *message.Message, in Datagram, s ServerSession, r
 			reason = reasonSkew
 		}
 		e.trace(trace.ProtoErr, reason, "the AP-REQ is refused: "+err.Error(), attr("peer", s.Peer()), attr("address", in.Remote.String()))
-		krb, failed := e.cfg.Kerberos.Error(e.now, err.Code, s.Local(), s)
-		if failed == nil {
-			e.answerOnce(m.XID, in, s, message.KRBError{Octets: krb})
-		}
+		e.answerKerberos(m.XID, in, s, err.Code)
 	case err.LostTGT:
 		e.lostTGT(m, in, err)
 	default:
 		e.refuseKerberos(m.XID, in, err)
+	}
+}
+
+// notCommitted takes an authenticator that the replay cache did not take. A replay is
+// met with silence, for anybody can send it. Whose time has run out meanwhile is told the
+// time, like any other. A cache that is full is this host's trouble and no fault of the
+// peer's: what cannot be remembered is not taken, and a retransmission may find room.
+func (e *Engine) notCommitted(m *message.Message, in Datagram, s ServerSession, err *KRBError) {
+	switch err.Code {
+	case KRB_AP_ERR_REPEAT:
+		e.strangers.charge(e.now, in.Remote.Addr())
+		e.drop(in, reasonReplay, "the authenticator is not new: "+err.Error())
+	case KRB_AP_ERR_SKEW:
+		e.strangers.charge(e.now, in.Remote.Addr())
+		e.drop(in, reasonSkew, err.Error())
+		if m.Type != message.ACK {
+			e.answerKerberos(m.XID, in, s, err.Code)
+		}
+	default:
+		e.trace(trace.InternalErr, reasonReplayCache, "a message is not taken: "+err.Error(), attr("peer", s.Peer()), attr("address", in.Remote.String()))
+	}
+}
+
+// answerKerberos sends an authenticated KRB-ERROR.
+func (e *Engine) answerKerberos(xid uint32, in Datagram, s ServerSession, code KRBCode) {
+	if krb, err := e.cfg.Kerberos.Error(e.now, code, s.Local(), s); err == nil {
+		e.answerOnce(xid, in, s, message.KRBError{Octets: krb})
 	}
 }
 

@@ -59,8 +59,9 @@ type ServerSession interface {
 	Session
 	// Commit enters the authenticator in the replay cache, at once or never. It is
 	// called after the KINK checksum has been verified, so that a captured AP-REQ
-	// with another message behind it cannot burn it. A replay is a *KRBError with
-	// KRB_AP_ERR_REPEAT.
+	// with another message behind it cannot burn it. Its error is a *KRBError: a replay
+	// has KRB_AP_ERR_REPEAT, an authenticator that has become too old since Accept
+	// KRB_AP_ERR_SKEW; KRB_ERR_GENERIC says that it could not be remembered.
 	Commit(now time.Time) error
 	// APRep makes the AP-REP for the authenticator.
 	APRep(now time.Time, rand io.Reader) ([]byte, error)
@@ -115,6 +116,9 @@ type KRBError struct {
 	Reason string // one sentence for an operator; no secrets
 	// Local is this host's principal that the ticket names, "" when not known.
 	Local string
+	// Fault says that the library behind Kerberos failed in a way that it must not: a
+	// bug of this host's, which was caught.
+	Fault bool
 	// LostTGT says that a user-to-user ticket is under a TGT that this host no
 	// longer has (RFC 4430 §3.7.1).
 	LostTGT bool

@@ -25,6 +25,8 @@ type acceptance struct {
 
 // Accept is part of kink.Kerberos. What is cheap comes first; what needs no key
 // comes before what needs one; the names come from the ticket alone (RFC 4120 §3.2.3).
+// The order is ours: gokrb5's VerifyAPREQ believes the authenticator's realm, reads
+// PACs, knows no user-to-user, and has a clock and a replay cache of its own.
 func (h *Host) Accept(now time.Time, octets []byte, source netip.Addr) (kink.ServerSession, error) {
 	req, err := decodeAPReq(octets)
 	if err != nil {
@@ -102,7 +104,7 @@ func (a *acceptance) openTicket() error {
 	}
 	defer clear(plain)
 	if a.part, err = decodeTicketPart(plain); err != nil {
-		return krbErrorf(kink.KRB_AP_ERR_MODIFIED, "the ticket: %v", err)
+		return krbErrorf(kink.KRB_AP_ERR_MODIFIED, "%w", err)
 	}
 	return nil
 }
@@ -115,12 +117,15 @@ func (a *acceptance) openUnderKeytab() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	var last error
 	for _, e := range keys {
-		if plain, err := part.open(e.key, usageTicket); err == nil {
+		plain, err := part.open(e.key, usageTicket)
+		if err == nil {
 			return plain, nil
 		}
+		last = err
 	}
-	return nil, krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "the ticket for %s does not decrypt with this host's key: the keytab has another key than the KDC", p)
+	return nil, krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "the ticket for %s does not decrypt with this host's key, the keytab has another key than the KDC: %w", p, last)
 }
 
 // openUnderTGT tries the session keys of the present TGT and the one before it (RFC
@@ -157,11 +162,11 @@ func (a *acceptance) checkTicket() error {
 func (a *acceptance) openAuthenticator() error {
 	plain, err := a.req.authenticator.open(a.part.key, usageAPReqAuth)
 	if err != nil {
-		return krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "the authenticator: %v", err)
+		return krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "the authenticator: %w", err)
 	}
 	defer clear(plain)
 	if a.auth, err = decodeAuthenticator(plain); err != nil {
-		return krbErrorf(kink.KRB_AP_ERR_MODIFIED, "the authenticator: %v", err)
+		return krbErrorf(kink.KRB_AP_ERR_MODIFIED, "the authenticator: %w", err)
 	}
 	// RFC 4120 §3.2.3: name and realm of the client must match.
 	if !a.auth.client.Equal(a.part.client) {

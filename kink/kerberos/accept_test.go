@@ -165,20 +165,7 @@ func rework(t *testing.T, octets []byte, k *Key, change func(*apReq, *Key)) []by
 		t.Fatal(err)
 	}
 	change(&r, k)
-	r.ticket.raw, err = encode(tagTicket, func(e encoder) {
-		e.integer(0, version)
-		e.text(1, r.ticket.service.Realm)
-		e.name(2, r.ticket.service.Name, ntPrincipal)
-		e.encrypted(3, r.ticket.part)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := r.encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return withTicketCipher(t, r, r.ticket.part.cipher)
 }
 
 func TestDefaultTypesRefuseOldOnes(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/types"
+
 	"racoon2/kink"
 )
 
@@ -65,7 +67,7 @@ func (h *Host) asExchange(ctx context.Context, now time.Time, rand io.Reader, a 
 		return nil, h.noKey(keys, p)
 	}
 	clock := now.Add(h.offset(p.Realm))
-	var pa []padata
+	var pa types.PADataSequence
 	for try := 0; ; try++ {
 		tgt, failure, err := h.asRequest(ctx, now, clock, rand, a, keys, etypes, pa)
 		if err != nil || failure == nil {
@@ -112,7 +114,7 @@ func (h *Host) noKey(keys keytab, p Principal) error {
 
 // preauthenticate makes PA-ENC-TIMESTAMP (RFC 4120 §5.2.7.2) with the first type that the
 // KDC names and the keytab has.
-func preauthenticate(rand io.Reader, clock time.Time, keys keytab, p Principal, etypes []EType, data []byte) ([]padata, error) {
+func preauthenticate(rand io.Reader, clock time.Time, keys keytab, p Principal, etypes []EType, data []byte) (types.PADataSequence, error) {
 	wanted := etypes
 	if named, err := decodePreauth(data); err == nil && len(named) > 0 {
 		wanted = named
@@ -129,14 +131,15 @@ func preauthenticate(rand io.Reader, clock time.Time, keys keytab, p Principal, 
 		if err != nil {
 			return nil, err
 		}
-		value, err := encodeEncrypted(part)
-		return []padata{{paEncTimestamp, value}}, err
+		lib := part.lib()
+		value, err := marshal("PA-ENC-TIMESTAMP", &lib)
+		return types.PADataSequence{{PADataType: paEncTimestamp, PADataValue: value}}, err
 	}
 	return nil, krbErrorf(kdcErrETypeNoSupp, "the KDC wants %s to prove its key with %s; the keytab has %s", p, etypeNames(wanted), etypeNames(etypes))
 }
 
 // asRequest is one request and its reply.
-func (h *Host) asRequest(ctx context.Context, now, clock time.Time, rand io.Reader, a *account, keys keytab, etypes []EType, pa []padata) (*tgtState, *errorMessage, error) {
+func (h *Host) asRequest(ctx context.Context, now, clock time.Time, rand io.Reader, a *account, keys keytab, etypes []EType, pa types.PADataSequence) (*tgtState, *errorMessage, error) {
 	p := a.principal
 	n, err := nonce(rand)
 	if err != nil {
@@ -146,11 +149,7 @@ func (h *Host) asRequest(ctx context.Context, now, clock time.Time, rand io.Read
 		client: &p, service: tgs(p.Realm, p.Realm), nonce: n, etypes: etypes,
 		till: clock.Add(h.conf.Lifetime),
 	}
-	body, err := req.body()
-	if err != nil {
-		return nil, nil, err
-	}
-	octets, err := encodeKDCReq(tagASReq, body, pa)
+	octets, err := req.asReq(pa)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -171,12 +170,12 @@ func (h *Host) asRequest(ctx context.Context, now, clock time.Time, rand io.Read
 		return nil, nil, fmt.Errorf("the KDC of %s gave a ticket for %s", p.Realm, part.service)
 	}
 	h.setOffset(p.Realm, part.auth.Sub(now.Truncate(time.Second)))
-	return &tgtState{raw: r.ticket.raw, service: part.service, key: part.key, start: part.start, end: part.end}, nil, nil
+	return &tgtState{raw: r.raw, service: part.service, key: part.key, start: part.start, end: part.end}, nil, nil
 }
 
 func (h *Host) openASReply(keys keytab, p Principal, r kdcReply) (kdcPart, error) {
 	for _, e := range keys.keys(p, r.part.etype) {
-		if r.part.hasKVN && !e.matches(r.part.kvno) {
+		if r.part.kvno != 0 && !e.matches(r.part.kvno) {
 			continue
 		}
 		plain, err := r.part.open(e.key, usageASRepPart)

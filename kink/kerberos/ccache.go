@@ -8,7 +8,11 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// A credential cache is MIT's FILE format, versions 3 and 4, big-endian.
+// A credential cache is MIT's FILE format, versions 3 and 4, big-endian. This reader is
+// ours: gokrb5's allocates by counts that it reads from the file, which ends a process
+// without memory where no recover helps; slices by lengths from it; refuses a header with any
+// field but one; and takes times for signed, so that a ticket that ends after January
+// 2038 ended in 1901. To check all that before would be to read the whole file twice.
 
 const (
 	maxCCache        = 4 << 20
@@ -120,6 +124,11 @@ func cachePrincipal(s *cryptobyte.String) (Principal, bool) {
 		p.Name = append(p.Name, string(c))
 	}
 	return p, true
+}
+
+func readCounted(s *cryptobyte.String, out *[]byte) bool {
+	var n uint16
+	return s.ReadUint16(&n) && s.ReadBytes(out, int(n))
 }
 
 func longCounted(s *cryptobyte.String, out *[]byte) bool {

@@ -10,6 +10,13 @@
 // and are for jobs. Time and randomness are handed in, except that time-outs of
 // sockets run on the system's clock.
 //
+// Messages, encryption types, checksums and keytabs are gokrb5's, and nothing outside
+// of this package knows it. What gokrb5 does not check is checked before it is called
+// (asn1.go, suite.go, keytab.go), and a panic that is left is caught, counted and told
+// (fault.go). What it gets wrong or cannot be given is ours: the order in which an AP-REQ is
+// verified, the replay cache, AP-REP, the prf, the exchanges with KDCs, krb5.conf
+// and credential caches; each file says why.
+//
 // RFCs: 3961, 3962, 8009, 4757 (encryption types 16 to 20 and 23), 4120 (messages),
 // 1964 §2.1.3 (text of principals), 4430 (what KINK asks of all of them).
 //

@@ -1,13 +1,16 @@
 package kerberos
 
 import (
+	"bytes"
+	"encoding/asn1"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
 
 	"racoon2/kink"
 )
@@ -22,7 +25,9 @@ const (
 	paETypeInfo2   = 19
 )
 
-// kdcRequest is the body of an AS-REQ or TGS-REQ (RFC 4120 §5.4.1).
+// kdcRequest is an AS-REQ or TGS-REQ (RFC 4120 §5.4.1). gokrb5's functions that make one
+// take time and nonce from the system, and ask for addresses, renewal and old
+// encryption types; its types encode.
 type kdcRequest struct {
 	options    uint32
 	client     *Principal // AS-REQ alone
@@ -33,90 +38,99 @@ type kdcRequest struct {
 	additional []byte // DER of a Ticket
 }
 
+func (r kdcRequest) lib() (messages.KDCReqBody, error) {
+	kind := int32(ntPrincipal)
+	if r.service.tgsRealm() != "" {
+		kind = ntServiceInst
+	}
+	b := messages.KDCReqBody{
+		KDCOptions: types.NewKrbFlags(), Realm: r.service.Realm, SName: nameOf(r.service, kind),
+		Till: r.till.UTC(), Nonce: int(r.nonce),
+	}
+	binary.BigEndian.PutUint32(b.KDCOptions.Bytes, r.options)
+	if r.client != nil {
+		b.CName = nameOf(*r.client, ntPrincipal)
+	}
+	for _, e := range r.etypes {
+		b.EType = append(b.EType, int32(e))
+	}
+	if r.additional != nil {
+		t, err := decodeTicket(r.additional)
+		if err != nil {
+			return b, err
+		}
+		b.AdditionalTickets = []messages.Ticket{t.lib}
+	}
+	return b, nil
+}
+
+// body is the DER of the body, which the checksum of a TGS-REQ is over.
 func (r kdcRequest) body() ([]byte, error) {
-	return encodeSequence(func(e encoder) {
-		e.flags(0, r.options)
-		if r.client != nil {
-			e.name(1, r.client.Name, ntPrincipal)
-		}
-		e.text(2, r.service.Realm)
-		kind := int64(ntPrincipal)
-		if r.service.tgsRealm() != "" {
-			kind = ntServiceInst
-		}
-		e.name(3, r.service.Name, kind)
-		e.time(5, r.till)
-		e.integer(7, int64(r.nonce))
-		e.field(8, func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				for _, t := range r.etypes {
-					b.AddASN1Int64(int64(t))
-				}
-			})
-		})
-		if r.additional != nil {
-			e.field(11, func(b *cryptobyte.Builder) { addList(b, [][]byte{r.additional}) })
-		}
-	})
+	b, err := r.lib()
+	if err != nil {
+		return nil, err
+	}
+	return marshal("the request's body", &b)
 }
 
-// padata is one element of PA-DATA.
-type padata struct {
-	kind  int32
-	value []byte
+// asReq and tgsReq are the whole messages.
+func (r kdcRequest) asReq(pa types.PADataSequence) ([]byte, error) {
+	b, err := r.lib()
+	if err != nil {
+		return nil, err
+	}
+	return marshal("the AS-REQ", &messages.ASReq{KDCReqFields: messages.KDCReqFields{PVNO: version, MsgType: 10, PAData: pa, ReqBody: b}})
 }
 
-// encodeKDCReq makes an AS-REQ or TGS-REQ around a body.
-func encodeKDCReq(tag int, body []byte, pa []padata) ([]byte, error) {
-	return encode(tag, func(e encoder) {
-		e.integer(1, version)
-		e.integer(2, int64(tag))
-		if len(pa) > 0 {
-			e.field(3, func(b *cryptobyte.Builder) {
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					for _, p := range pa {
-						b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-							e := encoder{b}
-							e.integer(1, int64(p.kind))
-							e.octets(2, p.value)
-						})
-					}
-				})
-			})
-		}
-		e.raw(4, body)
-	})
+func (r kdcRequest) tgsReq(pa types.PADataSequence) ([]byte, error) {
+	b, err := r.lib()
+	if err != nil {
+		return nil, err
+	}
+	return marshal("the TGS-REQ", &messages.TGSReq{KDCReqFields: messages.KDCReqFields{PVNO: version, MsgType: 12, PAData: pa, ReqBody: b}})
 }
 
 // kdcReply is an AS-REP or TGS-REP (RFC 4120 §5.4.2).
 type kdcReply struct {
 	client Principal
 	ticket ticketMessage
+	raw    []byte // DER of the ticket
 	part   encryptedData
 }
 
 func decodeKDCReply(tag int, octets []byte) (kdcReply, error) {
 	var r kdcReply
-	if len(octets) > maxMessage {
-		return r, errTooLong
+	var as messages.ASRep
+	var tgs messages.TGSRep
+	err := whole("KDC-REP", tag, octets)
+	fields := &as.KDCRepFields
+	switch {
+	case err != nil:
+	case tag == tagASRep:
+		err = unmarshal("the AS-REP", &as, octets)
+	default:
+		err = unmarshal("the TGS-REP", &tgs, octets)
+		fields = &tgs.KDCRepFields
 	}
-	d := application("KDC-REP", tag, octets, false)
-	if v := d.integer(0, "pvno"); v != version {
-		d.failf("pvno is %d, not 5", v)
+	if err != nil {
+		return r, err
 	}
-	if v := d.integer(1, "msg-type"); v != int64(tag) {
-		d.failf("msg-type is %d, not %d", v, tag)
+	if fields.PVNO != version {
+		return r, fmt.Errorf("pvno is %d, not 5", fields.PVNO)
 	}
-	d.skip(2)
-	r.client.Realm = d.text(3, "crealm")
-	r.client.Name = d.name(4, "cname")
-	raw := d.field(5, "ticket")
-	r.part = d.encrypted(6, "enc-part")
-	if d.err != nil {
-		return r, d.err
+	if r.client, err = principalOf("the client", fields.CName, fields.CRealm); err != nil {
+		return r, err
 	}
-	var err error
-	r.ticket, err = decodeTicket(raw)
+	if r.part, err = encryptedOf("enc-part", fields.EncPart); err != nil {
+		return r, err
+	}
+	if r.ticket, err = ticketOf(fields.Ticket); err != nil {
+		return r, err
+	}
+	// As in decodeTicket: what gokrb5 will write is what stands in the reply.
+	if r.raw, err = r.ticket.encode(); err == nil && !bytes.Contains(octets, r.raw) {
+		err = fmt.Errorf("the ticket for %s is not in DER, or has fields that are not known", r.ticket.service)
+	}
 	return r, err
 }
 
@@ -124,36 +138,30 @@ func decodeKDCReply(tag int, octets []byte) (kdcReply, error) {
 type kdcPart struct {
 	key        *Key
 	nonce      uint32
-	flags      uint32
 	auth       time.Time
 	start, end time.Time
 	service    Principal
 }
 
-// decodeKDCPart takes either tag: old KDCs use that of a TGS-REP in an AS-REP (RFC
-// 4120 §5.4.2).
+// decodeKDCPart takes either tag, as gokrb5 does: old KDCs use that of a TGS-REP in an
+// AS-REP (RFC 4120 §5.4.2).
 func decodeKDCPart(octets []byte) (kdcPart, error) {
 	var p kdcPart
-	tag := tagEncASRepPart
-	if len(octets) > 0 && octets[0] == byte(applicationTag(tagEncTGSRepPart)) {
-		tag = tagEncTGSRepPart
+	var lib messages.EncKDCRepPart
+	err := unmarshal("the EncKDCRepPart", &lib, octets)
+	if err != nil {
+		return p, err
 	}
-	d := application("EncKDCRepPart", tag, octets, true)
-	p.key = d.sessionKey(0, "key")
-	d.field(1, "last-req")
-	p.nonce = d.unsigned(2, "nonce")
-	d.skip(3)
-	p.flags = d.flags(4, "flags")
-	p.auth = d.time(5, "authtime")
-	p.start = p.auth
-	if d.has(6) {
-		p.start = d.time(6, "starttime")
+	if p.key, err = sessionKeyOf("the session key", lib.Key); err != nil {
+		return p, err
 	}
-	p.end = d.time(7, "endtime")
-	d.skip(8)
-	p.service.Realm = d.text(9, "srealm")
-	p.service.Name = d.name(10, "sname")
-	return p, d.err
+	if int64(lib.Nonce) < -1<<31 || int64(lib.Nonce) >= 1<<32 {
+		return p, fmt.Errorf("nonce %d", lib.Nonce)
+	}
+	p.nonce = uint32(lib.Nonce)
+	p.auth, p.start, p.end = lib.AuthTime.UTC(), startOf(lib.StartTime, lib.AuthTime), lib.EndTime.UTC()
+	p.service, err = principalOf("the service", lib.SName, lib.SRealm)
+	return p, err
 }
 
 // decodePreauth reads the e-data of KDC_ERR_PREAUTH_REQUIRED, a METHOD-DATA, for the
@@ -161,41 +169,35 @@ func decodeKDCPart(octets []byte) (kdcPart, error) {
 // come from a keytab.
 func decodePreauth(octets []byte) ([]EType, error) {
 	var out []EType
-	outer := &decoder{what: "METHOD-DATA"}
-	outer.eachOf(octets, "METHOD-DATA", 64, func(s cryptobyte.String) {
-		d := sequence("PA-DATA", s)
-		kind := d.number(1, "padata-type")
-		value := d.octets(2, "padata-value")
-		outer.take(d)
-		if kind != paETypeInfo2 || outer.err != nil {
-			return
+	var list types.PADataSequence
+	if err := unmarshal("METHOD-DATA", &list, octets); err != nil {
+		return nil, err
+	}
+	if len(list) > maxList {
+		return nil, fmt.Errorf("%d elements of METHOD-DATA", len(list))
+	}
+	for _, pa := range list {
+		if pa.PADataType != paETypeInfo2 {
+			continue
 		}
-		outer.eachOf(value, "ETYPE-INFO2", 64, func(s cryptobyte.String) {
-			d := sequence("ETYPE-INFO2-ENTRY", s)
-			out = append(out, EType(d.number(0, "etype")))
-			outer.take(d)
-		})
-	})
-	return out, outer.err
+		var info types.ETypeInfo2
+		if err := unmarshal("ETYPE-INFO2", &info, pa.PADataValue); err != nil {
+			return nil, err
+		}
+		if len(info) > maxList {
+			return nil, fmt.Errorf("%d elements of ETYPE-INFO2", len(info))
+		}
+		for _, entry := range info {
+			out = append(out, EType(entry.EType))
+		}
+	}
+	return out, nil
 }
 
-// encodeTimestamp is PA-ENC-TS-ENC (RFC 4120 §5.2.7.2).
+// encodeTimestamp is PA-ENC-TS-ENC (RFC 4120 §5.2.7.2). gokrb5's function takes the
+// system's time; its type is plain DER, for encoding/asn1.
 func encodeTimestamp(at time.Time) ([]byte, error) {
-	return encodeSequence(func(e encoder) {
-		e.time(0, at)
-		e.microseconds(1, at)
-	})
-}
-
-// encodeEncrypted is an EncryptedData by itself.
-func encodeEncrypted(v encryptedData) ([]byte, error) {
-	return encodeSequence(func(e encoder) {
-		e.integer(0, int64(v.etype))
-		if v.hasKVN {
-			e.integer(1, int64(v.kvno))
-		}
-		e.octets(2, v.cipher)
-	})
+	return asn1.Marshal(types.PAEncTSEnc{PATimestamp: at.UTC(), PAUSec: microseconds(at)})
 }
 
 // checkReply holds a decrypted reply against its request (RFC 4120 §3.1.5, §3.3.4).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	lib "github.com/jcmturner/gokrb5/v8/keytab"
 	"golang.org/x/crypto/cryptobyte"
 )
 
@@ -29,7 +30,8 @@ type keytabEntry struct {
 type keytab []keytabEntry
 
 // decodeKeytab reads a keytab. Keys of types that this package does not have are left
-// out, others are kept even if no policy uses them.
+// out, others are kept even if no policy uses them. The frames are found here, and
+// gokrb5 reads one entry at a time.
 func decodeKeytab(octets []byte) (keytab, error) {
 	s := cryptobyte.String(octets)
 	var format uint16
@@ -71,54 +73,53 @@ func decodeKeytab(octets []byte) (keytab, error) {
 	return out, nil
 }
 
+// oneEntry is a keytab file with one entry, for gokrb5. Its errors print the octets
+// that they are about, keys among them: unmarshal drops them.
+type oneEntry struct{ *lib.Keytab }
+
+func (o oneEntry) Unmarshal(entry []byte) error {
+	file := binary.BigEndian.AppendUint32([]byte{5, 2}, uint32(len(entry)))
+	file = append(file, entry...)
+	defer clear(file)
+	return o.Keytab.Unmarshal(file)
+}
+
 // decodeKeytabEntry gives an entry without key for an unknown encryption type.
-func decodeKeytabEntry(s cryptobyte.String) (keytabEntry, error) {
+func decodeKeytabEntry(entry []byte) (keytabEntry, error) {
 	var e keytabEntry
-	var components, etype uint16
-	var value []byte
-	var kvno8 uint8
-	errShort := errors.New("it is too short")
-	if !s.ReadUint16(&components) || components > maxComponents {
-		return e, errors.New("it has no name, or one with too many components")
+	one := oneEntry{lib.New()}
+	if err := unmarshal("it", one, entry); err != nil {
+		return e, err
 	}
-	ok := counted(&s, &e.principal.Realm)
-	e.principal.Name = make([]string, components)
-	for i := range e.principal.Name {
-		ok = ok && counted(&s, &e.principal.Name[i])
+	if len(one.Entries) != 1 {
+		return e, errors.New("it is malformed")
 	}
-	ok = ok && s.Skip(4) /* name type */ && s.Skip(4) /* time */ && s.ReadUint8(&kvno8)
-	if !ok || !s.ReadUint16(&etype) || !readCounted(&s, &value) {
-		return e, errShort
+	v := one.Entries[0]
+	defer clear(v.Key.KeyValue)
+	// gokrb5 goes on behind a name that it could not read: what it says to have read
+	// must be what is there.
+	size := 2 + 2 + len(v.Principal.Realm) + 4 + 4 + 1 + 2 + 2 + len(v.Key.KeyValue)
+	for _, c := range v.Principal.Components {
+		size += 2 + len(c)
 	}
-	e.kvno, e.low8 = uint32(kvno8), true
-	if len(s) >= 4 {
-		if v := binary.BigEndian.Uint32(s); v != 0 {
-			e.kvno, e.low8 = v, false
-		}
+	if int(v.Principal.NumComponents) != len(v.Principal.Components) || size > len(entry) {
+		return e, errors.New("its name is cut off")
 	}
+	e.principal = Principal{Name: v.Principal.Components, Realm: v.Principal.Realm}
 	if err := e.principal.check(); err != nil {
 		return e, err
 	}
-	if EType(etype).suite() == nil {
+	// The version in 32 bits stands at the end, where it is known.
+	e.kvno, e.low8 = v.KVNO, true
+	if rest := entry[size:]; len(rest) >= 4 && binary.BigEndian.Uint32(rest) != 0 {
+		e.low8 = false
+	}
+	if EType(v.Key.KeyType).suite() == nil {
 		return e, nil
 	}
 	var err error
-	e.key, err = NewKey(EType(etype), value)
+	e.key, err = NewKey(EType(v.Key.KeyType), v.Key.KeyValue)
 	return e, err
-}
-
-func readCounted(s *cryptobyte.String, out *[]byte) bool {
-	var n uint16
-	return s.ReadUint16(&n) && s.ReadBytes(out, int(n))
-}
-
-func counted(s *cryptobyte.String, out *string) bool {
-	var v []byte
-	if !readCounted(s, &v) {
-		return false
-	}
-	*out = string(v)
-	return true
 }
 
 func (e keytabEntry) matches(kvno uint32) bool {

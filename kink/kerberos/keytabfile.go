@@ -115,7 +115,7 @@ func (k keytab) forTicket(p Principal, part encryptedData) ([]keytabEntry, error
 	if len(keys) == 0 {
 		return nil, krbErrorf(kink.KRB_AP_ERR_NOKEY, "the keytab has no %v key of %s", part.etype, p)
 	}
-	if !part.hasKVN {
+	if part.kvno == 0 {
 		return keys, nil
 	}
 	var out []keytabEntry

@@ -12,7 +12,8 @@ import (
 )
 
 // Krb5Conf is what this package takes from krb5.conf. Everything else in the file is
-// passed over: encryption types and skew come with Config.
+// passed over: encryption types and skew come with Config. The reader is ours: gokrb5's
+// passes over include and includedir without a word, and over a realm whose brace is not closed.
 type Krb5Conf struct {
 	DefaultRealm string
 	// KDCs of each realm in the file's order: "host", "host:port", "[v6]:port", with

@@ -3,15 +3,13 @@ package kerberos
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
+	"github.com/jcmturner/gokrb5/v8/messages"
 
 	"racoon2/kink"
 )
-
-var errTooLong = errors.New("the message is too long")
 
 // Codes that KDCs send and KINK does not (RFC 4120 §7.5.9).
 const (
@@ -55,9 +53,18 @@ func codeName(c kink.KRBCode) string {
 }
 
 // krbErrorf makes an error with a code. Its text has no secrets: names, times,
-// numbers.
+// numbers. It says so where the reason is a panic of gokrb5.
 func krbErrorf(code kink.KRBCode, format string, args ...any) *kink.KRBError {
-	return &kink.KRBError{Code: code, Reason: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	return &kink.KRBError{Code: code, Reason: err.Error(), Fault: isFault(args)}
+}
+
+func isFault(args []any) bool {
+	return slices.ContainsFunc(args, func(a any) bool {
+		err, ok := a.(error)
+		var f *fault
+		return ok && errors.As(err, &f)
+	})
 }
 
 // errorMessage is a KRB-ERROR (RFC 4120 §5.9.1).
@@ -65,63 +72,48 @@ type errorMessage struct {
 	code    kink.KRBCode
 	ctime   time.Time // zero: absent
 	stime   time.Time
-	service Principal
+	service Principal // zero where it has none; some servers do not know their name
 	text    string
 	data    []byte // of a KDC's pre-authentication errors
 }
 
 func decodeKRBError(octets []byte) (errorMessage, error) {
 	var m errorMessage
-	if len(octets) > maxMessage {
-		return m, errTooLong
+	var lib messages.KRBError
+	if err := whole("KRB-ERROR", tagKRBError, octets); err != nil {
+		return m, err
 	}
-	d := application("KRB-ERROR", tagKRBError, octets, false)
-	if v := d.integer(0, "pvno"); v != version {
-		d.failf("pvno is %d, not 5", v)
+	if err := unmarshal("the KRB-ERROR", &lib, octets); err != nil {
+		return m, err
 	}
-	if v := d.integer(1, "msg-type"); v != tagKRBError {
-		d.failf("msg-type is %d, not 30", v)
+	if lib.PVNO != version {
+		return m, fmt.Errorf("pvno is %d, not 5", lib.PVNO)
 	}
-	if d.has(2) {
-		m.ctime = d.time(2, "ctime")
+	var err error
+	if m.stime, err = moment("stime", lib.STime, lib.Susec); err != nil {
+		return m, err
 	}
-	if d.has(3) {
-		micro := d.microseconds(3, "cusec")
-		if !m.ctime.IsZero() {
-			m.ctime = m.ctime.Add(micro)
+	if !lib.CTime.IsZero() {
+		if m.ctime, err = moment("ctime", lib.CTime, lib.Cusec); err != nil {
+			return m, err
 		}
 	}
-	m.stime = d.time(4, "stime")
-	m.stime = m.stime.Add(d.microseconds(5, "susec"))
-	m.code = kink.KRBCode(d.number(6, "error-code"))
-	d.skip(7)
-	d.skip(8)
-	m.service.Realm = d.text(9, "realm")
-	m.service.Name = d.name(10, "sname")
-	if d.has(11) {
-		m.text = d.errorText(11)
+	if m.service, err = principalOf("sname", lib.SName, lib.Realm); err != nil {
+		m.service = Principal{}
 	}
-	if d.has(12) {
-		m.data = d.octets(12, "e-data")
-	}
-	return m, d.err
+	m.code, m.text, m.data = kink.KRBCode(lib.ErrorCode), loggable(lib.EText), lib.EData
+	return m, nil
 }
 
-// errorText is the e-text made fit for a log: it is not authentic, may be long, and
+// loggable is the e-text made fit for a log: it is not authentic, may be long, and
 // some servers end it with a NUL.
-func (d *decoder) errorText(n int) string {
-	s := d.field(n, "e-text")
-	var v cryptobyte.String
-	if d.err == nil && (!s.ReadASN1(&v, asn1.GeneralString) || !s.Empty()) {
-		d.fail("e-text")
-		return ""
-	}
+func loggable(text string) string {
 	out := make([]byte, 0, 256)
-	for _, c := range v {
+	for i := range len(text) {
 		if len(out) == cap(out) {
 			break
 		}
-		if c >= 0x20 && c < 0x7F {
+		if c := text[i]; c >= 0x20 && c < 0x7F {
 			out = append(out, c)
 		}
 	}
@@ -129,17 +121,12 @@ func (d *decoder) errorText(n int) string {
 }
 
 func (m errorMessage) encode() ([]byte, error) {
-	return encode(tagKRBError, func(e encoder) {
-		e.integer(0, version)
-		e.integer(1, tagKRBError)
-		if !m.ctime.IsZero() {
-			e.time(2, m.ctime)
-			e.microseconds(3, m.ctime)
-		}
-		e.time(4, m.stime)
-		e.microseconds(5, m.stime)
-		e.integer(6, int64(m.code))
-		e.text(9, m.service.Realm)
-		e.name(10, m.service.Name, ntPrincipal)
-	})
+	lib := messages.KRBError{
+		PVNO: version, MsgType: tagKRBError, STime: m.stime.UTC(), Susec: microseconds(m.stime),
+		ErrorCode: int32(m.code), Realm: m.service.Realm, SName: nameOf(m.service, ntPrincipal),
+	}
+	if !m.ctime.IsZero() {
+		lib.CTime, lib.Cusec = m.ctime.UTC(), microseconds(m.ctime)
+	}
+	return marshal("the KRB-ERROR", &lib)
 }

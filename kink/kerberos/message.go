@@ -1,39 +1,16 @@
 package kerberos
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
 
 	"racoon2/kink"
-)
-
-// APPLICATION tags, which are the message types too (RFC 4120 §5.10).
-const (
-	tagTicket        = 1
-	tagAuthenticator = 2
-	tagEncTicketPart = 3
-	tagASReq         = 10
-	tagASRep         = 11
-	tagTGSReq        = 12
-	tagTGSRep        = 13
-	tagAPReq         = 14
-	tagAPRep         = 15
-	tagEncASRepPart  = 25
-	tagEncTGSRepPart = 26
-	tagEncAPRepPart  = 27
-	tagKRBError      = 30
-)
-
-const (
-	version = 5 // pvno, tkt-vno, authenticator-vno
-
-	// maxMessage bounds what is taken apart: a KINK message is shorter than 64 KiB
-	// (RFC 4430 §4.1), and no KDC sends more than that.
-	maxMessage = 1<<16 - 1
 )
 
 // AP options (RFC 4120 §5.5.1).
@@ -41,36 +18,6 @@ const (
 	apUseSessionKey  = 1 << 30
 	apMutualRequired = 1 << 29
 )
-
-// encryptedData is EncryptedData (RFC 4120 §5.2.9).
-type encryptedData struct {
-	etype  EType
-	kvno   uint32
-	hasKVN bool // a user-to-user ticket has no kvno
-	cipher []byte
-}
-
-func (d *decoder) encrypted(n int, field string) encryptedData {
-	inner := sequence(field, d.field(n, field))
-	var out encryptedData
-	out.etype = EType(inner.number(0, "etype"))
-	if inner.has(1) {
-		out.kvno, out.hasKVN = inner.unsigned(1, "kvno"), true
-	}
-	out.cipher = inner.octets(2, "cipher")
-	d.take(inner)
-	return out
-}
-
-func (e encoder) encrypted(n int, v encryptedData) {
-	e.sequence(n, func(e encoder) {
-		e.integer(0, int64(v.etype))
-		if v.hasKVN {
-			e.integer(1, int64(v.kvno))
-		}
-		e.octets(2, v.cipher)
-	})
-}
 
 // seal encrypts one part of a message.
 func seal(k *Key, usage uint32, rand io.Reader, plain []byte) (encryptedData, error) {
@@ -86,31 +33,49 @@ func (v encryptedData) open(k *Key, usage uint32) ([]byte, error) {
 	return k.Decrypt(usage, v.cipher)
 }
 
-// ticketMessage is a Ticket (RFC 4120 §5.3). raw is the DER as it came, and goes out
-// again as it came.
+// ticketMessage is a Ticket (RFC 4120 §5.3).
 type ticketMessage struct {
-	raw     []byte
+	lib     messages.Ticket
 	service Principal
 	part    encryptedData
 }
 
-func decodeTicket(octets []byte) (ticketMessage, error) {
-	t := ticketMessage{raw: octets}
-	if len(octets) > maxMessage {
-		return t, fmt.Errorf("a ticket of %d octets is too long", len(octets))
+func ticketOf(lib messages.Ticket) (ticketMessage, error) {
+	t := ticketMessage{lib: lib}
+	if lib.TktVNO != version {
+		return t, fmt.Errorf("tkt-vno is %d, not 5", lib.TktVNO)
 	}
-	d := application("Ticket", tagTicket, octets, false)
-	if v := d.integer(0, "tkt-vno"); v != version {
-		d.failf("tkt-vno is %d, not 5", v)
+	var err error
+	if t.service, err = principalOf("the ticket's service", lib.SName, lib.Realm); err != nil {
+		return t, err
 	}
-	t.service.Realm = d.text(1, "realm")
-	t.service.Name = d.name(2, "sname")
-	t.part = d.encrypted(3, "enc-part")
-	if d.err == nil {
-		d.err = t.service.check()
-	}
-	return t, d.err
+	t.part, err = encryptedOf("the ticket", lib.EncPart)
+	return t, err
 }
+
+// decodeTicket reads a ticket that goes out again. gokrb5 keeps no octets and
+// writes it anew, so that a ticket that would not come out the same is refused: the
+// one whom it is for could not read it.
+func decodeTicket(octets []byte) (ticketMessage, error) {
+	if err := whole("Ticket", tagTicket, octets); err != nil {
+		return ticketMessage{}, err
+	}
+	var lib messages.Ticket
+	if err := unmarshal("the Ticket", &lib, octets); err != nil {
+		return ticketMessage{}, err
+	}
+	t, err := ticketOf(lib)
+	if err != nil {
+		return t, err
+	}
+	again, err := t.encode()
+	if err == nil && !bytes.Equal(again, octets) {
+		err = fmt.Errorf("the ticket for %s is not in DER, or has fields that are not known", t.service)
+	}
+	return t, err
+}
+
+func (t ticketMessage) encode() ([]byte, error) { return marshal("the Ticket", &t.lib) }
 
 // apReq is an AP-REQ (RFC 4120 §5.5.1).
 type apReq struct {
@@ -121,41 +86,34 @@ type apReq struct {
 
 func decodeAPReq(octets []byte) (apReq, error) {
 	var r apReq
-	if len(octets) > maxMessage {
-		return r, krbErrorf(kink.KRB_ERR_GENERIC, "an AP-REQ of %d octets is too long", len(octets))
+	var lib messages.APReq
+	err := whole("AP-REQ", tagAPReq, octets)
+	if err == nil {
+		err = unmarshal("the AP-REQ", &lib, octets)
 	}
-	d := application("AP-REQ", tagAPReq, octets, false)
-	pvno, kind := d.integer(0, "pvno"), d.integer(1, "msg-type")
-	if d.err != nil {
-		return r, krbErrorf(kink.KRB_AP_ERR_MSG_TYPE, "%v", d.err)
+	if err == nil {
+		r.authenticator, err = encryptedOf("the authenticator", lib.EncryptedAuthenticator)
 	}
-	if pvno != version {
-		return r, krbErrorf(kink.KRB_AP_ERR_BADVERSION, "pvno is %d, not 5", pvno)
+	if err != nil {
+		return r, krbErrorf(kink.KRB_AP_ERR_MSG_TYPE, "%w", err)
 	}
-	if kind != tagAPReq {
-		return r, krbErrorf(kink.KRB_AP_ERR_MSG_TYPE, "msg-type is %d, not 14", kind)
+	if lib.PVNO != version {
+		return r, krbErrorf(kink.KRB_AP_ERR_BADVERSION, "pvno is %d, not 5", lib.PVNO)
 	}
-	r.options = d.flags(2, "ap-options")
-	ticket := d.field(3, "ticket")
-	r.authenticator = d.encrypted(4, "authenticator")
-	if d.err != nil {
-		return r, krbErrorf(kink.KRB_AP_ERR_MSG_TYPE, "%v", d.err)
-	}
-	var err error
-	if r.ticket, err = decodeTicket(ticket); err != nil {
-		return r, krbErrorf(kink.KRB_AP_ERR_BADVERSION, "%v", err)
+	r.options = flagBits(lib.APOptions.Bytes)
+	if r.ticket, err = ticketOf(lib.Ticket); err != nil {
+		return r, krbErrorf(kink.KRB_AP_ERR_BADVERSION, "%w", err)
 	}
 	return r, nil
 }
 
 func (r apReq) encode() ([]byte, error) {
-	return encode(tagAPReq, func(e encoder) {
-		e.integer(0, version)
-		e.integer(1, tagAPReq)
-		e.flags(2, r.options)
-		e.raw(3, r.ticket.raw)
-		e.encrypted(4, r.authenticator)
-	})
+	lib := messages.APReq{
+		PVNO: version, MsgType: tagAPReq, APOptions: types.NewKrbFlags(),
+		Ticket: r.ticket.lib, EncryptedAuthenticator: r.authenticator.lib(),
+	}
+	binary.BigEndian.PutUint32(lib.APOptions.Bytes, r.options)
+	return marshal("the AP-REQ", &lib)
 }
 
 // authenticator is an Authenticator (RFC 4120 §5.5.1), without subkey and sequence
@@ -169,90 +127,29 @@ type authenticator struct {
 
 func decodeAuthenticator(octets []byte) (authenticator, error) {
 	var a authenticator
-	d := application("Authenticator", tagAuthenticator, octets, true)
-	if v := d.integer(0, "authenticator-vno"); v != version {
-		d.failf("authenticator-vno is %d, not 5", v)
+	var lib types.Authenticator
+	err := unmarshal("the Authenticator", &lib, octets)
+	defer clear(lib.SubKey.KeyValue)
+	if err != nil {
+		return a, err
 	}
-	a.client.Realm = d.text(1, "crealm")
-	a.client.Name = d.name(2, "cname")
-	d.skip(3)
-	micro := d.microseconds(4, "cusec")
-	a.time = d.time(5, "ctime").Add(micro)
-	d.skip(6)
-	d.skip(7)
-	d.authorization(8)
-	return a, d.err
+	if lib.AVNO != version {
+		return a, fmt.Errorf("authenticator-vno is %d, not 5", lib.AVNO)
+	}
+	if a.client, err = principalOf("the client", lib.CName, lib.CRealm); err != nil {
+		return a, err
+	}
+	if a.time, err = moment("ctime", lib.CTime, lib.Cusec); err != nil {
+		return a, err
+	}
+	return a, checkAuthorization(lib.AuthorizationData)
 }
 
 func (a authenticator) encode() ([]byte, error) {
-	return encode(tagAuthenticator, func(e encoder) {
-		e.integer(0, version)
-		e.text(1, a.client.Realm)
-		e.name(2, a.client.Name, ntPrincipal)
-		if a.sum != nil {
-			e.sequence(3, func(e encoder) {
-				e.integer(0, int64(a.sumType))
-				e.octets(1, a.sum)
-			})
-		}
-		e.microseconds(4, a.time)
-		e.time(5, a.time)
-	})
-}
-
-// Authorization data that may be passed over: what is if-relevant, and what is for
-// KDCs alone (RFC 4120 §5.2.6.1, §5.2.6.4).
-const (
-	adIfRelevant      = 1
-	adMandatoryForKDC = 8
-)
-
-// authorization looks at the types of optional AuthorizationData. It never looks into
-// the data: a PAC is none of KINK's business. An element that is neither if-relevant
-// nor for KDCs makes the authentication fail (RFC 4120 §5.2.6, MUST).
-func (d *decoder) authorization(n int) {
-	if !d.has(n) {
-		return
+	lib := types.Authenticator{
+		AVNO: version, CRealm: a.client.Realm, CName: nameOf(a.client, ntPrincipal),
+		Cksum: types.Checksum{CksumType: a.sumType, Checksum: a.sum},
+		CTime: a.time.UTC(), Cusec: microseconds(a.time),
 	}
-	d.each(n, "authorization-data", 64, func(s cryptobyte.String) {
-		inner := sequence("authorization-data", s)
-		kind := inner.number(0, "ad-type")
-		inner.octets(1, "ad-data")
-		d.take(inner)
-		if kind != adIfRelevant && kind != adMandatoryForKDC {
-			d.failf("authorization data of type %d must be understood, and is not", kind)
-		}
-	})
-}
-
-// sessionKey is an EncryptionKey (RFC 4120 §5.2.9).
-func (d *decoder) sessionKey(n int, field string) *Key {
-	inner := sequence(field, d.field(n, field))
-	etype := EType(inner.number(0, "keytype"))
-	value := inner.octets(1, "keyvalue")
-	d.take(inner)
-	if d.err != nil {
-		return nil
-	}
-	k, err := NewKey(etype, value)
-	if err != nil {
-		d.failf("%s: %w", field, err)
-	}
-	return k
-}
-
-func (e encoder) sessionKey(n int, k *Key) {
-	e.sequence(n, func(e encoder) {
-		e.integer(0, int64(k.etype))
-		e.octets(1, k.value)
-	})
-}
-
-// addList adds a list of encoded elements as a SEQUENCE OF.
-func addList(b *cryptobyte.Builder, list [][]byte) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		for _, element := range list {
-			b.AddBytes(element)
-		}
-	})
+	return marshal("the Authenticator", &lib)
 }

@@ -20,7 +20,9 @@ type Resolver interface {
 	LookupSRV(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
 }
 
-// Network is a KDC over UDP and TCP (RFC 4120 §7.2).
+// Network is a KDC over UDP and TCP (RFC 4120 §7.2). gokrb5's client has no context, takes
+// TCP answers of any length, and turns a KDC's error into text; its tickets are cached
+// without realm and cannot be evicted.
 type Network struct {
 	Conf     *Krb5Conf
 	Resolver Resolver // nil: the system's

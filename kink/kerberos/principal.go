@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Name types (RFC 4120 §6.2).
@@ -113,33 +110,4 @@ func (p Principal) tgsRealm() string {
 		return p.Name[1]
 	}
 	return ""
-}
-
-// name reads a PrincipalName (RFC 4120 §5.2.2). The name type is a hint, which takes
-// no part in comparisons, and is not kept.
-func (d *decoder) name(n int, field string) []string {
-	inner := sequence(field, d.field(n, field))
-	inner.skip(0)
-	var out []string
-	inner.each(1, "name-string", maxComponents, func(s cryptobyte.String) {
-		out = append(out, inner.textOf(s, "name-string"))
-	})
-	d.take(inner)
-	if d.err == nil && len(out) == 0 {
-		d.fail(field)
-	}
-	return out
-}
-
-func (e encoder) name(n int, name []string, kind int64) {
-	e.sequence(n, func(e encoder) {
-		e.integer(0, kind)
-		e.field(1, func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				for _, c := range name {
-					addText(b, c)
-				}
-			})
-		})
-	})
 }

@@ -13,7 +13,8 @@ import (
 
 // replayCache remembers authenticators (RFC 4120 §3.2.3). An entry is kept until
 // ctime plus twice the skew. It is bounded, and full means refused: an entry that
-// may be replayed is never given up. One client can fill an eighth.
+// may be replayed is never given up. One client can fill an eighth. It is ours: gokrb5's
+// lets a replay through under load, knows no realms, has no bound and cannot be stopped.
 //
 // Entries lie in slots by the minute that their ctime is in, and a whole slot goes
 // at a time: no timer and no sweep through entries.

@@ -33,7 +33,11 @@ func (s *session) Encrypt(plain []byte) ([]byte, error) {
 }
 
 func (s *session) Decrypt(cipher []byte) ([]byte, error) {
-	return s.key.Decrypt(usageKINKEncrypt, cipher)
+	plain, err := s.key.Decrypt(usageKINKEncrypt, cipher)
+	if err != nil {
+		return nil, krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "%w", err)
+	}
+	return plain, nil
 }
 
 // PRF cannot fail: the key's length was checked when it was made.
@@ -65,16 +69,16 @@ func (s *clientSession) Time() time.Time { return s.at }
 func (s *clientSession) VerifyAPRep(octets []byte) error {
 	part, err := decodeAPRep(octets)
 	if err != nil {
-		return krbErrorf(kink.KRB_AP_ERR_MSG_TYPE, "AP-REP: %v", err)
+		return krbErrorf(kink.KRB_AP_ERR_MSG_TYPE, "AP-REP: %w", err)
 	}
 	plain, err := part.open(s.key, usageAPRepPart)
 	if err != nil {
-		return krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "AP-REP: %v", err)
+		return krbErrorf(kink.KRB_AP_ERR_BAD_INTEGRITY, "AP-REP: %w", err)
 	}
 	defer clear(plain)
 	rep, err := decodeAPRepPart(plain)
 	if err != nil {
-		return krbErrorf(kink.KRB_AP_ERR_MUT_FAIL, "AP-REP: %v", err)
+		return krbErrorf(kink.KRB_AP_ERR_MUT_FAIL, "AP-REP: %w", err)
 	}
 	if !rep.time.Equal(s.at) {
 		return krbErrorf(kink.KRB_AP_ERR_MUT_FAIL, "the AP-REP answers another authenticator: its time is %s, not %s", stamp(rep.time), stamp(s.at))
@@ -117,16 +121,17 @@ type ticket struct {
 	raw    []byte // DER of the Ticket
 	under  []byte // the TGT that a user-to-user ticket is under
 
-	mu   sync.Mutex
-	used map[int64]bool // microseconds of the latest authenticators
-	ring [256]int64
-	next int
+	mu      sync.Mutex
+	message *ticketMessage // raw, taken apart when it is used first
+	used    map[int64]bool // microseconds of the latest authenticators
+	ring    [256]int64
+	next    int
 }
 
 // APReq makes an AP-REQ without subkey, sequence number and checksum: KINK has a
 // checksum of its own over the whole message (RFC 4430 §4.1, §4.2.1).
 func (t *ticket) APReq(now time.Time, offset time.Duration, rand io.Reader) ([]byte, kink.ClientSession, error) {
-	at := t.moment(now.Add(offset + t.host.offset(t.client.Realm)))
+	at := t.fresh(now.Add(offset + t.host.offset(t.client.Realm)))
 	auth, err := authenticator{client: t.client, time: at}.encode()
 	if err != nil {
 		return nil, nil, err
@@ -136,7 +141,11 @@ func (t *ticket) APReq(now time.Time, offset time.Duration, rand io.Reader) ([]b
 	if err != nil {
 		return nil, nil, err
 	}
-	req := apReq{options: apMutualRequired, ticket: ticketMessage{raw: t.raw}, authenticator: part}
+	message, err := t.takenApart()
+	if err != nil {
+		return nil, nil, err
+	}
+	req := apReq{options: apMutualRequired, ticket: message, authenticator: part}
 	if t.userToUser {
 		req.options |= apUseSessionKey
 	}
@@ -147,9 +156,22 @@ func (t *ticket) APReq(now time.Time, offset time.Duration, rand io.Reader) ([]b
 	return octets, &clientSession{session: t.session, at: at}, nil
 }
 
-// moment is a time in microseconds that none of the latest authenticators had. The
+func (t *ticket) takenApart() (ticketMessage, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.message == nil {
+		m, err := decodeTicket(t.raw)
+		if err != nil {
+			return m, err
+		}
+		t.message = &m
+	}
+	return *t.message, nil
+}
+
+// fresh is a time in microseconds that none of the latest authenticators had. The
 // clock and its offset may go back, so that "later than the last" would not do.
-func (t *ticket) moment(at time.Time) time.Time {
+func (t *ticket) fresh(at time.Time) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.used == nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/types"
+
 	"racoon2/kink"
 )
 
@@ -34,7 +36,7 @@ func (h *Host) tgsExchange(ctx context.Context, now time.Time, rand io.Reader, a
 	if err != nil {
 		return kdcReply{}, none, err
 	}
-	octets, err := encodeKDCReq(tagTGSReq, body, []padata{{paTGSReq, proof}})
+	octets, err := req.tgsReq(types.PADataSequence{{PADataType: paTGSReq, PADataValue: proof}})
 	if err != nil {
 		return kdcReply{}, none, err
 	}
@@ -76,7 +78,11 @@ func tgsProof(rand io.Reader, clock time.Time, client Principal, tgt *tgtState, 
 	if err != nil {
 		return nil, err
 	}
-	return apReq{ticket: ticketMessage{raw: tgt.raw}, authenticator: part}.encode()
+	ticket, err := decodeTicket(tgt.raw)
+	if err != nil {
+		return nil, err
+	}
+	return apReq{ticket: ticket, authenticator: part}.encode()
 }
 
 // realmTGT walks to the realm's ticket-granting service. A KDC that has no key in
@@ -100,7 +106,7 @@ func (h *Host) realmTGT(ctx context.Context, now time.Time, rand io.Reader, a *a
 		if next == "" || part.service.Realm != at || slices.Contains(been, next) || len(been) == maxHops {
 			return nil, krbErrorf(kdcErrPathNotAccepted, "on the way to %s the KDC of %s gave a ticket for %s", realm, at, part.service)
 		}
-		tgt = &tgtState{raw: r.ticket.raw, service: part.service, key: part.key, start: part.start, end: part.end}
+		tgt = &tgtState{raw: r.raw, service: part.service, key: part.key, start: part.start, end: part.end}
 		been, at = append(been, next), next
 	}
 	a.setCross(clock, realm, tgt)
@@ -126,7 +132,7 @@ func (h *Host) serviceTicket(ctx context.Context, now time.Time, rand io.Reader,
 			end:        part.end.Add(-h.offset(a.principal.Realm)),
 			userToUser: under != nil, shortPRF: h.conf.PRF16, rand: h.rand,
 		},
-		host: h, client: a.principal, raw: r.ticket.raw, under: slices.Clone(under),
+		host: h, client: a.principal, raw: r.raw, under: slices.Clone(under),
 	}, nil
 }
 

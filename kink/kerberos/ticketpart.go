@@ -1,10 +1,14 @@
 package kerberos
 
 import (
+	"encoding/asn1"
+	"fmt"
 	"net/netip"
 	"time"
 
-	"golang.org/x/crypto/cryptobyte"
+	"github.com/jcmturner/gokrb5/v8/asn1tools"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
 )
 
 // Ticket flags (RFC 4120 §5.3).
@@ -33,45 +37,48 @@ type ticketPart struct {
 
 func decodeTicketPart(octets []byte) (ticketPart, error) {
 	var t ticketPart
-	d := application("EncTicketPart", tagEncTicketPart, octets, true)
-	t.flags = d.flags(0, "flags")
-	t.key = d.sessionKey(1, "key")
-	t.client.Realm = d.text(2, "crealm")
-	t.client.Name = d.name(3, "cname")
-	path := sequence("transited", d.field(4, "transited"))
-	path.number(0, "tr-type")
-	t.transited = len(path.octets(1, "contents")) != 0
-	d.take(path)
-	t.start = d.time(5, "authtime")
-	if d.has(6) {
-		t.start = d.time(6, "starttime")
+	var lib messages.EncTicketPart
+	err := unmarshal("the EncTicketPart", &lib, octets)
+	if err != nil {
+		return t, err
 	}
-	t.end = d.time(7, "endtime")
-	d.skip(8)
-	if d.has(9) {
-		t.bound = true
-		d.addresses(9, &t.addresses)
+	if t.key, err = sessionKeyOf("the session key", lib.Key); err != nil {
+		return t, err
 	}
-	d.authorization(10)
-	if d.err == nil {
-		d.err = t.client.check()
+	if t.client, err = principalOf("the client", lib.CName, lib.CRealm); err != nil {
+		return t, err
 	}
-	return t, d.err
+	t.flags, t.transited = flagBits(lib.Flags.Bytes), len(lib.Transited.Contents) != 0
+	t.start, t.end = startOf(lib.StartTime, lib.AuthTime), lib.EndTime.UTC()
+	t.bound = lib.CAddr != nil
+	if t.addresses, err = addressesOf(lib.CAddr); err != nil {
+		return t, err
+	}
+	return t, checkAuthorization(lib.AuthorizationData)
 }
 
-// addresses reads HostAddresses (RFC 4120 §5.2.5). What is no IP address is left out:
+// startOf is the start of a ticket; where it is left out, the time of authentication.
+func startOf(start, auth time.Time) time.Time {
+	if start.IsZero() {
+		return auth.UTC()
+	}
+	return start.UTC()
+}
+
+// addressesOf reads HostAddresses (RFC 4120 §5.2.5). What is no IP address is left out:
 // nothing that arrives over IP can match it.
-func (d *decoder) addresses(n int, out *[]netip.Addr) {
-	d.each(n, "caddr", 64, func(s cryptobyte.String) {
-		inner := sequence("caddr", s)
-		kind := inner.number(0, "addr-type")
-		octets := inner.octets(1, "address")
-		d.take(inner)
-		addr, ok := netip.AddrFromSlice(octets)
-		if ok && (kind == addressIPv4 && addr.Is4() || kind == addressIPv6 && addr.Is6()) {
-			*out = append(*out, addr.Unmap())
+func addressesOf(list types.HostAddresses) ([]netip.Addr, error) {
+	if len(list) > maxList {
+		return nil, fmt.Errorf("%d addresses", len(list))
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		addr, ok := netip.AddrFromSlice(a.Address)
+		if ok && (a.AddrType == addressIPv4 && addr.Is4() || a.AddrType == addressIPv6 && addr.Is6()) {
+			out = append(out, addr.Unmap())
 		}
-	})
+	}
+	return out, nil
 }
 
 // apRepPart is an EncAPRepPart (RFC 4120 §5.5.2) without subkey and sequence number.
@@ -80,42 +87,39 @@ type apRepPart struct {
 }
 
 func decodeAPRepPart(octets []byte) (apRepPart, error) {
-	var p apRepPart
-	d := application("EncAPRepPart", tagEncAPRepPart, octets, true)
-	ctime := d.time(0, "ctime")
-	p.time = ctime.Add(d.microseconds(1, "cusec"))
-	d.skip(2)
-	d.skip(3)
-	return p, d.err
+	var lib messages.EncAPRepPart
+	err := unmarshal("the EncAPRepPart", &lib, octets)
+	defer clear(lib.Subkey.KeyValue)
+	if err != nil {
+		return apRepPart{}, err
+	}
+	t, err := moment("ctime", lib.CTime, lib.Cusec)
+	return apRepPart{t}, err
 }
 
+// gokrb5 makes no AP-REP: its types have no Marshal. They are plain DER, for encoding/asn1.
+
 func (p apRepPart) encode() ([]byte, error) {
-	return encode(tagEncAPRepPart, func(e encoder) {
-		e.time(0, p.time)
-		e.microseconds(1, p.time)
-	})
+	b, err := asn1.Marshal(messages.EncAPRepPart{CTime: p.time.UTC(), Cusec: microseconds(p.time)})
+	return asn1tools.AddASNAppTag(b, tagEncAPRepPart), err
 }
 
 // decodeAPRep reads an AP-REP (RFC 4120 §5.5.2).
 func decodeAPRep(octets []byte) (encryptedData, error) {
-	if len(octets) > maxMessage {
-		return encryptedData{}, errTooLong
+	var lib messages.APRep
+	if err := whole("AP-REP", tagAPRep, octets); err != nil {
+		return encryptedData{}, err
 	}
-	d := application("AP-REP", tagAPRep, octets, false)
-	if v := d.integer(0, "pvno"); v != version {
-		d.failf("pvno is %d, not 5", v)
+	if err := unmarshal("the AP-REP", &lib, octets); err != nil {
+		return encryptedData{}, err
 	}
-	if v := d.integer(1, "msg-type"); v != tagAPRep {
-		d.failf("msg-type is %d, not 15", v)
+	if lib.PVNO != version {
+		return encryptedData{}, fmt.Errorf("pvno is %d, not 5", lib.PVNO)
 	}
-	part := d.encrypted(2, "enc-part")
-	return part, d.err
+	return encryptedOf("enc-part", lib.EncPart)
 }
 
 func encodeAPRep(part encryptedData) ([]byte, error) {
-	return encode(tagAPRep, func(e encoder) {
-		e.integer(0, version)
-		e.integer(1, tagAPRep)
-		e.encrypted(2, part)
-	})
+	b, err := asn1.Marshal(messages.APRep{PVNO: version, MsgType: tagAPRep, EncPart: part.lib()})
+	return asn1tools.AddASNAppTag(b, tagAPRep), err
 }

@@ -85,7 +85,9 @@ func (g grant) issue(t testing.TB) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part.kvno, part.hasKVN = g.kvno, !g.noKVNO
+	if !g.noKVNO {
+		part.kvno = g.kvno
+	}
 	raw, err := encode(tagTicket, func(e encoder) {
 		e.integer(0, version)
 		e.text(1, g.service.Realm)
