@@ -6,7 +6,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RACOON2_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/racoon2-vm}
-limit=120 messages=''
+limit=120 messages='' packages=''
 
 "$here/setup.sh" || exit 125
 
@@ -27,13 +27,14 @@ quote() {
 }
 
 mkdir "$tmp/root"
-while getopts t:f:e:k option; do
+while getopts t:f:p:e:k option; do
 	case $option in
 	t) limit=$OPTARG ;;
 	f)
 		mkdir -p "$tmp/root/$(dirname "${OPTARG#*:}")"
 		cp -RL --preserve=mode "${OPTARG%%:*}" "$tmp/root/${OPTARG#*:}"
 		;;
+	p) packages="$packages $OPTARG" ;;
 	e) echo "export ${OPTARG%%=*}=$(quote "${OPTARG#*=}")" >>"$tmp/root/command" ;;
 	k) messages=1 ;;
 	*) exit 125 ;;
@@ -41,7 +42,7 @@ while getopts t:f:e:k option; do
 done
 shift $((OPTIND - 1))
 [ $# -gt 0 ] || {
-	echo "usage: run.sh [-t SECONDS] [-f FILE:PATH]... [-e NAME=VALUE]... [-k] COMMAND [ARG...]" >&2
+	echo "usage: run.sh [-t SECONDS] [-f FILE:PATH]... [-p PACKAGES]... [-e NAME=VALUE]... [-k] COMMAND [ARG...]" >&2
 	exit 125
 }
 {
@@ -50,9 +51,13 @@ shift $((OPTIND - 1))
 	echo
 } >>"$tmp/root/command"
 
-# An initramfs may be two archives, one after the other.
+more=''
+# shellcheck disable=SC2086 # a list of words
+[ -z "$packages" ] || more=$("$here/packages.sh" $packages) || exit 125
+
+# An initramfs may be several archives, one after the other.
 {
-	cat "$cache/base.cpio"
+	cat "$cache/base.cpio" ${more:+"$more"}
 	(cd "$tmp/root" && find . -mindepth 1 | "$cache/busybox" cpio -o -H newc -R 0:0 2>/dev/null)
 } >"$tmp/initrd"
 
