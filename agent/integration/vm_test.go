@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,17 @@ func TestVM(t *testing.T) {
 	if os.Getenv(envBinary) != "" {
 		t.Skip("this is the virtual machine")
 	}
+	out := inVM(t, 300, "", "^TestTunnel$|^TestExitTellsThePeer$")
+	// A run that skipped everything would also end with PASS.
+	if n := strings.Count(out, "--- PASS: TestTunnel/"); n != 8 {
+		t.Errorf("%d of 8 tunnels were tried in the virtual machine:\n%s", n, out)
+	}
+}
+
+// inVM runs tests of this package in the virtual machine, with Debian packages
+// in it, and returns what they print.
+func inVM(t *testing.T, seconds int, packages, tests string) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("boots a virtual machine")
 	}
@@ -25,21 +37,21 @@ func TestVM(t *testing.T) {
 	}
 	path, err := program()
 	must(t, err)
-	tests := filepath.Join(t.TempDir(), "integration.test")
-	build := exec.Command("go", "test", "-c", "-o", tests, ".")
+	test := filepath.Join(t.TempDir(), "integration.test")
+	build := exec.Command("go", "test", "-c", "-o", test, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go test -c: %v\n%s", err, out)
 	}
-	out, err := exec.Command("../../testdata/vm/run.sh", "-t", "300",
-		"-f", tests+":/integration.test", "-f", path+":/racoon2",
-		"-e", envBinary+"=/racoon2", "-e", envKernel+"=xfrm",
-		"/integration.test", "-test.v", "-test.run", "^TestTunnel$|^TestExitTellsThePeer$").CombinedOutput()
+	args := []string{"-t", strconv.Itoa(seconds), "-f", test + ":/integration.test", "-f", path + ":/racoon2",
+		"-e", envBinary + "=/racoon2", "-e", envKernel + "=xfrm"}
+	if packages != "" {
+		args = append(args, "-p", packages)
+	}
+	args = append(args, "/integration.test", "-test.v", "-test.run", tests)
+	out, err := exec.Command("../../testdata/vm/run.sh", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("in the virtual machine: %v\n%s", err, out)
 	}
-	// A run that skipped everything would also end with PASS.
-	if n := strings.Count(string(out), "--- PASS: TestTunnel/"); n != 8 {
-		t.Errorf("%d of 8 tunnels were tried in the virtual machine:\n%s", n, out)
-	}
+	return string(out)
 }
