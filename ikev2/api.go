@@ -58,6 +58,10 @@ type Remote struct {
 	FragmentSize   int  // largest IP packet of a fragment, in octets; 0: 1500 with IPv4, 1280 with IPv6
 	NonceSize      int  // octets, 16–256
 
+	// Window is how many requests the peer may have outstanding (RFC 7296 §2.3); 0
+	// and 1 are one. How many this host has outstanding is the peer's word.
+	Window int
+
 	Childless bool // accept IKE_AUTH without a child SA (RFC 6023)
 
 	Retry        Retransmission

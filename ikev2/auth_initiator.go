@@ -53,6 +53,7 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 	if r.SendIDr && len(r.PeerIDs) > 0 && !r.PeerIDs[0].wildcard() {
 		list = append(list, idPayload(r.PeerIDs[0], false))
 	}
+	list = append(list, sa.windowPayloads(r)...)
 	plain := sa.authValue(r, sa.keys.pOwn)
 	if s.ppk {
 		s.mixed = sa.keys.withPPK(r.PPK.Secret)
@@ -111,6 +112,7 @@ func (sa *ikeSA) authAnswer(r *row, m *received) {
 	sa.announce()
 	sa.limitAuth()
 	sa.noteAuthLifetime(m)
+	sa.noteWindow(m)
 	sa.firstChild(s, m)
 	s.wipe()
 	sa.armGrace()

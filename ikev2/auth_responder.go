@@ -75,6 +75,8 @@ func (sa *ikeSA) authenticate(r *row, m *received) []message.Payload {
 	if sa.ppk {
 		head = append(head, notify(message.PPK_IDENTITY, nil)) // RFC 8784 §3
 	}
+	sa.noteWindow(m)
+	head = append(head, sa.windowPayloads(remote)...)
 	return append(head, remote.authLifetime()...)
 }
 

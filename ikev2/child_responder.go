@@ -64,7 +64,7 @@ func (sa *ikeSA) childRequest(_ *row, m *received) {
 
 // cannotCreate is the refusal of any child at this time; nil when there is none.
 func (sa *ikeSA) cannotCreate(m *received) *refusal {
-	if _, rekeying := sa.x.current.(*rekeyTask); rekeying || sa.closing {
+	if _, rekeying := exchangeUnderWay[*rekeyTask](sa, nil); rekeying || sa.closing {
 		// RFC 7296 §2.25.2.
 		return &refusal{kind: message.TEMPORARY_FAILURE, reason: reasonTemporary, text: "a child was asked for while the IKE SA is replaced or closed"}
 	}

@@ -132,7 +132,7 @@ func (sa *ikeSA) receive(in Datagram, h message.Header) {
 		sa.e.drop(in, reasonUnexpected, "an IKE_SA_INIT response from another address than the one asked")
 		return
 	}
-	if response && !sa.x.awaits(h) {
+	if response && sa.x.flight(h) == nil {
 		sa.e.drop(in, reasonStaleResponse, fmt.Sprintf("a response with Message ID %d answers no outstanding request", h.MessageID))
 		return
 	}
@@ -175,10 +175,9 @@ func (sa *ikeSA) receive(in Datagram, h message.Header) {
 func (sa *ikeSA) authentic(m *received) {
 	sa.heardFrom(m.in)
 	if m.response() {
-		sa.answeredNow()
+		sa.answered(sa.x.flight(m.Header))
 	} else {
-		sa.x.accept(m.hash)
-		sa.x.protected = true
+		sa.x.accept(m.MessageID, m.hash, true)
 	}
 }
 
@@ -189,37 +188,6 @@ func (sa *ikeSA) spisFit(h message.Header) bool {
 		return h.SPIi == sa.spii && h.Exchange == message.IKE_SA_INIT
 	}
 	return h.SPIi == sa.spii && h.SPIr == sa.spir
-}
-
-// inWindow deals with requests that are not the next one.
-func (sa *ikeSA) inWindow(in Datagram, h message.Header) bool {
-	if isFragment(in.Data) && sa.x.protected && h.MessageID+1 == sa.x.expected {
-		sa.fragmentAgain(in)
-		return false
-	}
-	switch sa.x.classify(h.MessageID, in.Data) {
-	case arrivalFresh:
-		return true
-	case arrivalRepeated:
-		sa.repeated(in)
-	case arrivalForgotten:
-		sa.e.drop(in, reasonOldMessage, fmt.Sprintf("a request with Message ID %d, when %d is next", h.MessageID, sa.x.expected))
-	case arrivalTooEarly:
-		// RFC 7296 §2.3: INVALID_MESSAGE_ID is never sent in a response, and
-		// telling it is optional.
-		sa.e.drop(in, reasonFutureMessage, fmt.Sprintf("a request with Message ID %d, when %d is next", h.MessageID, sa.x.expected))
-	}
-	return false
-}
-
-// repeated answers a retransmission from the cache; while the request is still
-// being worked on it is dropped.
-func (sa *ikeSA) repeated(in Datagram) {
-	sa.e.trace(trace.Debug, reasonRetransmission, "a request came again", sa.attrs()...)
-	if sa.x.lastAnswer != nil {
-		sa.finerAnswer()
-		sa.send(in.Local, in.Remote, sa.x.lastAnswer)
-	}
 }
 
 func (sa *ikeSA) hold(in Datagram, h message.Header) {
@@ -234,7 +202,7 @@ func (sa *ikeSA) holdMessage(held heldMessage) {
 			return
 		}
 	}
-	if len(sa.x.held) >= maxHeld {
+	if len(sa.x.held) >= maxHeld+sa.x.window()+int(sa.x.promised()) {
 		sa.e.drop(in, reasonHoldLimit, "too many messages for an IKE SA that waits for a job")
 		return
 	}

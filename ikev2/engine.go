@@ -43,6 +43,7 @@ type Engine struct {
 	unknownSPIs bucket // answers with INVALID_IKE_SPI
 	refusals    bucket // other errors in the clear
 	hints       bucket // liveness checks that a clear message asked for
+	earlies     bucket // Message IDs above the window that are told
 }
 
 // New makes an engine without any SA.
@@ -59,7 +60,7 @@ func New(cfg Config) *Engine {
 		initial: make(map[initialKey]*ikeSA), bySAID: make(map[kernel.SAID]*childSA),
 		jobs: make(map[uint64]func(any, error)), kernelOps: make(map[uint64]func(kernel.Result)),
 		lingering: lingering{bySPI: make(map[uint64]*lastWord)}, counters: make(map[string]uint64), crowd: make(crowd),
-		unknownSPIs: bucket{rate: 5}, refusals: bucket{rate: 100}, hints: bucket{rate: 1},
+		unknownSPIs: bucket{rate: 5}, refusals: bucket{rate: 100}, hints: bucket{rate: 1}, earlies: bucket{rate: 1},
 	}
 }
 

@@ -1,9 +1,9 @@
 package ikev2
 
 import (
-	"crypto/sha256"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"racoon2/ikev2/message"
@@ -18,27 +18,29 @@ type task interface {
 	failed(sa *ikeSA, reason, text string)
 }
 
-// exchanger is the one place that knows Message IDs. The window is 1 in both
-// directions (RFC 7296 §2.3 allows any size; 1 is the default until
-// SET_WINDOW_SIZE says otherwise, and this engine never says it).
+// exchanger is the one place that knows Message IDs and windows. Exchanges of this
+// host overlap only in their waiting for answers, and only as far as the peer has
+// promised to keep state for them (RFC 7296 §2.3); what they do at their beginning
+// and end, jobs and kernel operations included, is done by one after the other.
 type exchanger struct {
 	// requests of this host
-	next     uint32   // Message ID of the next request
-	inFlight *request // nil: none is outstanding
-	current  task     // the exchange under way, from its start to its end
-	queue    []task
+	next    uint32     // Message ID of the next request
+	peers   int        // how many the peer takes at once; 0 is as 1
+	flights []*request // outstanding, by Message ID
+	current task       // that is started just now, or whose answer is worked on
+	queue   []task
 
-	// requests of the peer
-	expected   uint32            // Message ID of the peer's next request
-	lastHash   [sha256.Size]byte // of the peer's last request
-	lastAnswer [][]byte          // its fragments, or it alone; nil while that request is being worked on
-	answer     answered          // what lastAnswer was made of
-	protected  bool              // that request was an authentic one, not IKE_SA_INIT
-	held       []heldMessage     // arrived while the IKE SA was busy
+	// requests of the peer (window.go)
+	own      int      // how many this host has promised to take at once; 0 is as 1
+	expected uint32   // the lowest Message ID that did not come yet
+	newest   uint32   // the highest one that came
+	taken    []*taken // in the order in which they came
+	held     []heldMessage
 }
 
 // request is an outstanding request.
 type request struct {
+	task     task
 	id       uint32
 	exchange message.ExchangeType
 	data     [][]byte          // its fragments, or it alone
@@ -47,16 +49,10 @@ type request struct {
 	base     int               // retransmissions when it was divided last
 	limit    int               // retransmissions before giving up
 	first    time.Duration
+	due      time.Time // of the next retransmission
 }
 
-// answered is the last answer before it was sealed.
-type answered struct {
-	id       uint32
-	exchange message.ExchangeType
-	payloads []message.Payload
-	repeats  int // requests for it since it was sealed
-}
-
+// heldMessage arrived while the IKE SA was busy.
 type heldMessage struct {
 	in        Datagram
 	h         message.Header
@@ -64,9 +60,9 @@ type heldMessage struct {
 	malformed error     // of whole
 }
 
-// maxHeld bounds the messages held for a busy IKE SA: one request and one
-// response fill the windows, the rest are guesses.
-const maxHeld = 4
+// maxHeld bounds the messages held for a busy IKE SA, beyond what fills the
+// windows: the rest are guesses.
+const maxHeld = 2
 
 // maxBackoff is the largest multiple of the first interval.
 const maxBackoff = 64
@@ -78,42 +74,73 @@ func (r *request) wait() time.Duration {
 	return r.first * time.Duration(min(1<<n, maxBackoff))
 }
 
-// arrival is what the window says about a request of the peer.
-type arrival uint8
+// window is how many requests may be outstanding.
+func (x *exchanger) window() int { return max(1, x.peers) }
 
-const (
-	arrivalFresh     arrival = iota // the next one
-	arrivalRepeated                 // the last one, octet by octet
-	arrivalForgotten                // below the window
-	arrivalTooEarly                 // above the window
-)
+// open says that the window has room for one more request: RFC 7296 §2.3, all up
+// to request X-N are answered.
+func (x *exchanger) open() bool {
+	return len(x.flights) == 0 || x.next-x.flights[0].id < uint32(x.window())
+}
 
-// classify looks a request up in the window. RFC 7296 §2.1: a retransmission
-// is recognised by its Message ID and being the same octets; §2.2: Message IDs
-// outside the window are dropped.
-func (x *exchanger) classify(id uint32, data []byte) arrival {
-	switch {
-	case id == x.expected:
-		return arrivalFresh
-	case id+1 == x.expected && sha256.Sum256(data) == x.lastHash:
-		return arrivalRepeated
-	case id < x.expected:
-		return arrivalForgotten
+// flight is the outstanding request that a response with this header answers.
+func (x *exchanger) flight(h message.Header) *request {
+	for _, r := range x.flights {
+		if r.id == h.MessageID && r.exchange == h.Exchange {
+			return r
+		}
 	}
-	return arrivalTooEarly
+	return nil
 }
 
-// accept moves the window over a request that is authentic.
-func (x *exchanger) accept(hash [sha256.Size]byte) {
-	x.expected++
-	x.lastHash = hash
-	x.lastAnswer = nil
-	x.answer = answered{}
+// underWay are the exchanges of this host from their start to their end.
+func (x *exchanger) underWay() []task {
+	var list []task
+	if x.current != nil {
+		list = append(list, x.current)
+	}
+	for _, r := range x.flights {
+		if r.task != nil && r.task != x.current {
+			list = append(list, r.task)
+		}
+	}
+	return list
 }
 
-// awaits says that a response with this header answers the outstanding request.
-func (x *exchanger) awaits(h message.Header) bool {
-	return x.inFlight != nil && h.MessageID == x.inFlight.id && h.Exchange == x.inFlight.exchange
+// exchangeUnderWay finds an exchange of this host by its kind.
+func exchangeUnderWay[T task](sa *ikeSA, fits func(T) bool) (T, bool) {
+	for _, t := range sa.x.underWay() {
+		if found, ok := t.(T); ok && (fits == nil || fits(found)) {
+			return found, true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// alone says that a task shares the IKE SA with no other.
+func alone(t task) bool {
+	switch t.(type) {
+	case setupTask, *rekeyTask, *deleteTask, *retireTask, *relocateTask:
+		return true
+	}
+	return false
+}
+
+// about is the child that a task replaces or deletes; nil: none.
+func about(t task) *childSA {
+	switch t := t.(type) {
+	case *childTask:
+		return t.replace
+	case *deleteChildTask:
+		return t.child
+	}
+	return nil
+}
+
+// collides says that two exchanges of this host must not overlap.
+func collides(a, b task) bool {
+	return alone(a) || alone(b) || about(a) != nil && about(a) == about(b)
 }
 
 // request sends a protected request of the current task and waits for its answer.
@@ -129,19 +156,37 @@ func (sa *ikeSA) request(exchange message.ExchangeType, list []message.Payload) 
 		sa.destroy(reasonInternal, "a request could not be built")
 		return
 	}
-	sa.transmit(exchange, data)
+	r := sa.transmit(exchange, data)
 	if sa.frag.agreed {
-		sa.x.inFlight.payloads = list
+		r.payloads = list
+	}
+	if !alone(r.task) {
+		sa.x.current = nil // others may start while it waits for its answer
+		sa.pump()
 	}
 }
 
-// transmit sends a finished request and starts its retransmissions.
-func (sa *ikeSA) transmit(exchange message.ExchangeType, data [][]byte) {
+// transmit sends a finished request of the current task and starts its
+// retransmissions.
+func (sa *ikeSA) transmit(exchange message.ExchangeType, data [][]byte) *request {
 	retry := sa.retry()
-	sa.x.inFlight = &request{id: sa.x.next, exchange: exchange, data: data, limit: retry.Tries, first: retry.First}
+	r := &request{task: sa.x.current, id: sa.x.next, exchange: exchange, data: data, limit: retry.Tries, first: retry.First}
+	r.due = sa.e.now.Add(r.wait())
+	sa.x.flights = append(sa.x.flights, r)
 	sa.x.next++
 	sa.send(sa.local, sa.peer, data)
-	sa.setTimer(timerRetransmit, sa.x.inFlight.wait())
+	sa.armRetransmit()
+	return r
+}
+
+// armRetransmit sets the timer for the request that is due first.
+func (sa *ikeSA) armRetransmit() {
+	if len(sa.x.flights) == 0 {
+		sa.stopTimer(timerRetransmit)
+		return
+	}
+	first := slices.MinFunc(sa.x.flights, func(a, b *request) int { return a.due.Compare(b.due) })
+	sa.setTimer(timerRetransmit, first.due.Sub(sa.e.now))
 }
 
 // retry is the schedule of this IKE SA's remote, with defaults where it has none.
@@ -171,25 +216,26 @@ func (sa *ikeSA) send(local, peer netip.AddrPort, parts [][]byte) {
 	}
 }
 
-// retransmit resends the outstanding request, or gives the peer up.
+// retransmit resends what is due, or gives the peer up.
 func (sa *ikeSA) retransmit() {
-	r := sa.x.inFlight
-	if r == nil {
-		return
+	for _, r := range sa.x.flights {
+		if r.due.After(sa.e.now) {
+			continue
+		}
+		if r.resent >= r.limit {
+			sa.unanswered()
+			return
+		}
+		r.resent++
+		sa.finerRequest(r)
+		sa.send(sa.local, sa.peer, r.data)
+		r.due = sa.e.now.Add(r.wait())
 	}
-	if r.resent >= r.limit {
-		sa.unanswered()
-		return
-	}
-	r.resent++
-	sa.finerRequest(r)
-	sa.send(sa.local, sa.peer, r.data)
-	sa.setTimer(timerRetransmit, r.wait())
+	sa.armRetransmit()
 }
 
 // unanswered ends an IKE SA whose peer does not answer (RFC 7296 §2.4).
 func (sa *ikeSA) unanswered() {
-	sa.x.inFlight = nil
 	reason, text := reasonRetransmitLimit, "the peer does not answer"
 	if sa.setup != nil && sa.setup.refusal != "" {
 		reason, text = reasonPeerRefused, "the peer refuses: "+sa.setup.refusal
@@ -211,10 +257,11 @@ func (sa *ikeSA) farewell() {
 	}
 }
 
-// answeredNow ends the waiting for the outstanding request.
-func (sa *ikeSA) answeredNow() {
-	sa.x.inFlight = nil
-	sa.stopTimer(timerRetransmit)
+// answered ends the waiting for an outstanding request: its task goes on.
+func (sa *ikeSA) answered(r *request) {
+	sa.x.current = r.task
+	sa.x.flights = slices.DeleteFunc(sa.x.flights, func(o *request) bool { return o == r })
+	sa.armRetransmit()
 }
 
 // taskDone ends the current exchange of this host and lets the next one start.
@@ -250,7 +297,7 @@ func (sa *ikeSA) pump() {
 			} else {
 				sa.receive(m.in, m.h)
 			}
-		case x.current == nil && len(x.queue) > 0 && sa.mayStart():
+		case x.current == nil && len(x.queue) > 0 && x.open() && sa.mayStart():
 			x.current = x.queue[0]
 			x.queue = x.queue[1:]
 			x.current.start(sa)
@@ -268,10 +315,11 @@ func (sa *ikeSA) respond(m *received, list []message.Payload) {
 		sa.e.trace(trace.InternalErr, reasonInternal, "cannot build a response: "+err.Error(), sa.attrs()...)
 		return
 	}
-	sa.x.lastAnswer = data
+	var made answered
 	if sa.frag.agreed && size(data) > smallestSize-overhead6 {
-		sa.x.answer = answered{id: m.MessageID, exchange: m.Exchange, payloads: list}
+		made = answered{exchange: m.Exchange, payloads: list}
 	}
+	sa.x.keep(m.MessageID, data, made)
 	// RFC 7296 §2.11: the answer goes to where the request came from.
 	sa.send(m.in.Local, m.in.Remote, data)
 }

@@ -48,7 +48,7 @@ func TestWindow(t *testing.T) {
 		}
 	}
 	m.hash = hashOf(data)
-	x.accept(m.hash)
+	x.accept(5, m.hash, true)
 	if x.classify(5, data) != arrivalRepeated || x.classify(5, []byte("other")) != arrivalForgotten || x.classify(6, data) != arrivalFresh {
 		t.Error("a repetition is the same octets under the last Message ID")
 	}
@@ -83,7 +83,7 @@ func TestHeldWhileBusy(t *testing.T) {
 	a.askAgain()
 	w.wire[0], w.wire[1] = w.wire[1], w.wire[0] // the request overtakes the answer
 	w.settle()
-	if len(b.e.all()[0].x.held) != 1 || b.e.all()[0].x.inFlight == nil {
+	if len(b.e.all()[0].x.held) != 1 || len(b.e.all()[0].x.flights) == 0 {
 		t.Fatalf("%d messages held", len(b.e.all()[0].x.held))
 	}
 	// Guesses fill the room but harm nothing.
@@ -98,7 +98,7 @@ func TestHeldWhileBusy(t *testing.T) {
 	b.releaseJobs()
 	w.settle()
 	w.wantUp(a, b, 1, 2)
-	if sa.x.inFlight != nil {
+	if len(sa.x.flights) > 0 {
 		t.Error("the held answer was lost")
 	}
 	w.advance(10 * time.Second)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"racoon2/ikev2/message"
@@ -14,16 +15,17 @@ import (
 type fragmentation struct {
 	agreed  bool       // both ends have sent IKEV2_FRAGMENTATION_SUPPORTED
 	size    int        // octets of an IP packet with a fragment; 0 until one is needed
-	partial [2]partial // messages that are coming in: a request, a response
+	partial []*partial // messages that are coming in, the one that began first in front
 }
 
 // partial is a message of which some fragments are there.
 type partial struct {
 	message.Reassembly
-	id      uint32
-	first   [sha256.Size]byte // of fragment 1, by which its retransmission is known
-	largest int               // IKE message among them
-	counted int               // octets of it in Engine.reassembling
+	id       uint32
+	response bool
+	first    [sha256.Size]byte // of fragment 1, by which its retransmission is known
+	largest  int               // IKE message among them
+	counted  int               // octets of it in Engine.reassembling
 }
 
 const (
@@ -121,14 +123,14 @@ func (sa *ikeSA) finerRequest(r *request) {
 
 // finerAnswer divides the cached answer further when the request keeps coming
 // (RFC 7383 §2.4: repeated retransmissions tell that the answer is lost).
-func (sa *ikeSA) finerAnswer() {
-	a := &sa.x.answer
+func (sa *ikeSA) finerAnswer(t *taken) {
+	a := &t.made
 	a.repeats++
 	if a.repeats < triesPerSize {
 		return
 	}
-	if parts := sa.finer(sa.header(a.exchange, a.id, true), a.payloads, len(sa.x.lastAnswer)); parts != nil {
-		sa.x.lastAnswer = parts
+	if parts := sa.finer(sa.header(a.exchange, t.id, true), a.payloads, len(t.answer)); parts != nil {
+		t.answer = parts
 		a.repeats = 0
 	}
 }
@@ -160,16 +162,25 @@ func (sa *ikeSA) openFragment(in Datagram, known *partial) (*message.EncryptedFr
 	return f, part
 }
 
+// partialOf is what is there of the message of a fragment. No more messages are
+// in pieces than the windows have room for: beyond that the oldest is given up.
+func (sa *ikeSA) partialOf(h message.Header) *partial {
+	response := h.Flags&message.FlagResponse != 0
+	for _, p := range sa.frag.partial {
+		if p.id == h.MessageID && p.response == response {
+			return p
+		}
+	}
+	if len(sa.frag.partial) > sa.x.window()+int(sa.x.promised()) {
+		sa.forgetFragments(sa.frag.partial[0])
+	}
+	return &partial{id: h.MessageID, response: response}
+}
+
 // fragment takes one fragment of the message that is next. Nothing is kept
 // before its integrity is checked.
 func (sa *ikeSA) fragment(in Datagram, h message.Header) {
-	p := &sa.frag.partial[0]
-	if h.Flags&message.FlagResponse != 0 {
-		p = &sa.frag.partial[1]
-	}
-	if p.id != h.MessageID {
-		sa.forgetFragments(p)
-	}
+	p := sa.partialOf(h)
 	hash := sha256.Sum256(in.Data) // before opening, which decrypts in place
 	f, part := sa.openFragment(in, p)
 	if f == nil {
@@ -181,13 +192,14 @@ func (sa *ikeSA) fragment(in Datagram, h message.Header) {
 	}
 	if p.counted == 0 {
 		sa.setTimer(timerFragments, reassemblyTime)
+		sa.frag.partial = append(sa.frag.partial, p)
 	}
 	complete, err := p.Add(f, part)
 	if err != nil {
 		sa.badFragment(in, err)
 		return
 	}
-	p.id, p.largest = h.MessageID, max(p.largest, len(in.Data))
+	p.largest = max(p.largest, len(in.Data))
 	sa.e.reassembling += p.Size() - p.counted
 	p.counted = p.Size()
 	if f.Number == 1 {
@@ -233,7 +245,7 @@ func (sa *ikeSA) reassembled(in Datagram, h message.Header, p *partial) {
 // have moved over another copy of it.
 func (sa *ikeSA) takeWhole(held heldMessage) {
 	m := held.whole
-	if m.response() && !sa.x.awaits(m.Header) || !m.response() && m.MessageID != sa.x.expected {
+	if m.response() && sa.x.flight(m.Header) == nil || !m.response() && sa.x.place(m.MessageID) != arrivalFresh {
 		return
 	}
 	sa.authentic(m)
@@ -244,12 +256,12 @@ func (sa *ikeSA) takeWhole(held heldMessage) {
 	sa.dispatch(m)
 }
 
-// fragmentAgain deals with a fragment of the request that was processed last.
+// fragmentAgain deals with a fragment of a request that was processed.
 // RFC 7383 §2.6.1: only number 1 makes the answer go out again.
-func (sa *ikeSA) fragmentAgain(in Datagram) {
+func (sa *ikeSA) fragmentAgain(in Datagram, t *taken) {
 	f, _ := sa.openFragment(in, nil)
 	if f != nil && f.Number == 1 {
-		sa.repeated(in)
+		sa.repeated(in, t)
 	}
 }
 
@@ -257,13 +269,13 @@ func (sa *ikeSA) fragmentAgain(in Datagram) {
 func (sa *ikeSA) forgetFragments(p *partial) {
 	sa.e.reassembling -= p.counted
 	p.Reset()
-	*p = partial{}
+	p.counted = 0
+	sa.frag.partial = slices.DeleteFunc(sa.frag.partial, func(o *partial) bool { return o == p })
 }
 
 // forgetAllFragments does so for both directions: their time is over, or the IKE SA's.
 func (sa *ikeSA) forgetAllFragments() {
-	for i := range sa.frag.partial {
-		p := &sa.frag.partial[i]
+	for _, p := range slices.Clone(sa.frag.partial) {
 		if p.counted > 0 && sa.state != stateDead {
 			sa.e.trace(trace.ProtoWarn, reasonFragment, "a message of which fragments are missing is given up", sa.attrs()...)
 		}

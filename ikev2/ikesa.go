@@ -269,11 +269,7 @@ func (sa *ikeSA) destroy(reason, text string) {
 
 // allTasks are the exchanges under way, queued and postponed.
 func (sa *ikeSA) allTasks() []task {
-	var all []task
-	if sa.x.current != nil {
-		all = append(all, sa.x.current)
-	}
-	all = append(all, sa.x.queue...)
+	all := append(sa.x.underWay(), sa.x.queue...)
 	return append(all, sa.postponed...)
 }
 
@@ -343,8 +339,13 @@ func encryptionName(e Encryption) string {
 	return transformName(message.Transform{Type: transform.TypeENCR, ID: uint16(e.ID), KeyBits: e.KeyBits})
 }
 
-// mayStart says that the state allows the next queued exchange.
+// mayStart says that the state and what is under way allow the next queued exchange.
 func (sa *ikeSA) mayStart() bool {
+	for _, t := range sa.x.underWay() {
+		if collides(t, sa.x.queue[0]) {
+			return false
+		}
+	}
 	switch sa.state {
 	case stateEstablished:
 		return true

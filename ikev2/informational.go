@@ -140,6 +140,7 @@ func (sa *ikeSA) informRequest(_ *row, m *received) {
 		}
 	}
 	sa.noteAuthLifetime(m)
+	sa.noteWindow(m)
 	sa.respond(m, sa.deleteNamed(m))
 	sa.pump()
 }
@@ -179,7 +180,9 @@ func (sa *ikeSA) deleteNamed(m *received) []message.Payload {
 // deletedEarly remembers a deletion that overtook the answer which would have
 // made the child: without it the child would stand at this end alone.
 func (sa *ikeSA) deletedEarly(spi uint32) {
-	if t, ok := sa.x.current.(*childTask); ok && len(t.deleted) < maxDeleted {
-		t.deleted = append(t.deleted, spi)
+	for _, t := range sa.x.underWay() {
+		if t, ok := t.(*childTask); ok && len(t.deleted) < maxDeleted {
+			t.deleted = append(t.deleted, spi)
+		}
 	}
 }

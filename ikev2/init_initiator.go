@@ -175,7 +175,7 @@ func (sa *ikeSA) initRefused(_ *row, m *received) {
 // (RFC 7296 §2.21.1).
 func (sa *ikeSA) discouraged(reason, what string) {
 	sa.setup.refusal = what
-	r := sa.x.inFlight
+	r := sa.x.flights[0] // nothing else is asked before an IKE SA stands
 	r.limit = min(r.limit, r.resent+2)
 	sa.e.trace(trace.ProtoWarn, reason,
 		fmt.Sprintf("the peer sends %s in the clear; trying on for a little", what),
@@ -194,7 +194,7 @@ func (sa *ikeSA) takeCookie(m *received, cookie []byte) {
 		return
 	}
 	s.cookie = slices.Clone(cookie)
-	sa.answeredNow()
+	sa.answered(sa.x.flights[0])
 	sa.sendInit()
 }
 
@@ -217,7 +217,7 @@ func (sa *ikeSA) takeGroup(m *received, data []byte) {
 		sa.e.trace(trace.ProtoWarn, reasonInvalidKE, fmt.Sprintf("the peer wants %s again", group), sa.attrs()...)
 	default:
 		sa.e.trace(trace.Info, reasonInvalidKE, fmt.Sprintf("the peer wants %s instead of %s", group, s.group), sa.attrs()...)
-		sa.answeredNow()
+		sa.answered(sa.x.flights[0])
 		sa.makeKey(group)
 	}
 }
@@ -249,7 +249,7 @@ func (sa *ikeSA) initAnswer(_ *row, m *received) {
 		}
 		return
 	}
-	sa.answeredNow()
+	sa.answered(sa.x.flights[0])
 	// RFC 6023 §3: never without the peer's word for it.
 	s.childless = s.wanted[0].child.Childless && m.notification(message.CHILDLESS_IKEV2_SUPPORTED) != nil
 	s.ppk = s.remote.PPK != nil && m.offersPPK()
@@ -257,7 +257,6 @@ func (sa *ikeSA) initAnswer(_ *row, m *received) {
 	sa.suite = c.suite()
 	s.nr = slices.Clone(find[*message.Nonce](m).Data)
 	s.initResponse = m.in.Data
-	sa.x.expected = 0
 	sa.detectNAT(m, s.remote)
 	sa.float()
 	sa.frag.agreed = s.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil

@@ -46,8 +46,8 @@ func (e *Engine) initRequest(in Datagram, h message.Header) {
 	}
 	key := initialKey{h.SPIi, in.Remote, sha256.Sum256(in.Data)}
 	if sa := e.initial[key]; sa != nil {
-		if sa.state == stateHalfOpen || sa.x.lastAnswer == nil {
-			sa.repeated(in)
+		if t := sa.x.find(0); t != nil && !t.protected {
+			sa.repeated(in, t)
 		}
 		return
 	}
@@ -178,7 +178,7 @@ func (e *Engine) respondInit(r *row, m *received, key initialKey, remote *Remote
 		return
 	}
 	e.bySPI[sa.spir] = sa
-	sa.x.accept(m.hash)
+	sa.x.accept(0, m.hash, false)
 	sa.setup.offered = []message.Proposal{c.proposal(nil)}
 	r.handler(sa, r, m)
 }
@@ -230,9 +230,9 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 		return
 	}
 	s.initResponse = data
-	sa.x.lastAnswer = [][]byte{data}
+	sa.x.keep(0, [][]byte{data}, answered{})
 	sa.state = r.next
-	sa.send(m.in.Local, m.in.Remote, sa.x.lastAnswer)
+	sa.send(m.in.Local, m.in.Remote, [][]byte{data})
 }
 
 // answerClear answers a request outside of any IKE SA: same SPIs, Message ID

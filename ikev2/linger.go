@@ -36,7 +36,8 @@ func (l *lingering) expire(now time.Time) {
 // linger leaves the last answer behind.
 func (sa *ikeSA) linger() {
 	spi := sa.ownSPI()
-	if sa.x.lastAnswer == nil || !sa.x.protected || spi == 0 {
+	last := sa.x.last()
+	if last == nil || last.answer == nil || !last.protected || spi == 0 {
 		return
 	}
 	l := &sa.e.lingering
@@ -45,7 +46,7 @@ func (sa *ikeSA) linger() {
 		delete(l.bySPI, l.order[0].spi)
 		l.order = l.order[1:]
 	}
-	w := &lastWord{spi, sa.x.lastHash, sa.x.lastAnswer, sa.e.now.Add(lingerTime)}
+	w := &lastWord{spi, last.hash, last.answer, sa.e.now.Add(lingerTime)}
 	l.bySPI[spi] = w
 	l.order = append(l.order, w)
 }

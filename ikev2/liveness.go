@@ -33,7 +33,7 @@ func (sa *ikeSA) checkLiveness() {
 // probe sends an empty INFORMATIONAL, unless a request is on its way anyway:
 // its answer or its end says as much.
 func (sa *ikeSA) probe() {
-	if sa.x.current == nil && len(sa.x.queue) == 0 {
+	if len(sa.x.underWay()) == 0 && len(sa.x.queue) == 0 {
 		sa.enqueue(livenessTask{})
 	}
 }

@@ -144,7 +144,7 @@ func TestPPKDishonest(t *testing.T) {
 					return []Send{p}
 				}
 				sa := a.e.all()[0]
-				sealed, err := sa.seal(message.IKE_AUTH, 1, false, c.change(sa.x.inFlight.payloads))
+				sealed, err := sa.seal(message.IKE_AUTH, 1, false, c.change(sa.x.flights[0].payloads))
 				if err != nil {
 					t.Fatal(err)
 				}

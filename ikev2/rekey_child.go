@@ -39,8 +39,8 @@ func (c *childSA) replacedByPeer(successor *childSA, low []byte) {
 
 // rekeyUnderWay says that this host's request to rekey c was sent.
 func (sa *ikeSA) rekeyUnderWay(c *childSA) bool {
-	t, ok := sa.x.current.(*childTask)
-	return ok && t.replace == c
+	_, ok := exchangeUnderWay(sa, func(t *childTask) bool { return t.replace == c })
+	return ok
 }
 
 // settle follows a successful rekey by this host. Without a collision the old

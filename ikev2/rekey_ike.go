@@ -166,9 +166,11 @@ func (sa *ikeSA) rekeyRequest(r *row, m *received) {
 
 // cannotRekey is why the IKE SA cannot be rekeyed now (RFC 7296 §2.25).
 func (sa *ikeSA) cannotRekey() string {
-	switch sa.x.current.(type) {
-	case *childTask, *deleteChildTask:
-		return "the peer rekeys the IKE SA while a child of it is made or closed"
+	for _, t := range sa.x.underWay() {
+		switch t.(type) {
+		case *childTask, *deleteChildTask:
+			return "the peer rekeys the IKE SA while a child of it is made or closed"
+		}
 	}
 	if sa.closing {
 		return "the peer rekeys an IKE SA that is being closed"
@@ -199,7 +201,7 @@ func (sa *ikeSA) answerRekey(r *row, m *received, choice *chosen, x exchanged) {
 		&message.SA{Proposals: []message.Proposal{choice.proposal(binary.BigEndian.AppendUint64(nil, spi))}},
 		&message.Nonce{Data: nr}, &message.KE{Method: choice.ke(), Data: x.public},
 	})
-	if _, crossing := sa.x.current.(*rekeyTask); crossing {
+	if _, crossing := exchangeUnderWay[*rekeyTask](sa, nil); crossing {
 		sa.replacement = &replacement{next, lowest(ni, nr)}
 		return
 	}
@@ -255,6 +257,7 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry} {
 		sa.stopTimer(k)
 	}
+	next.announceWindow()
 	next.armGrace()
 	next.armChildren()
 	if len(next.children) > 0 {
