@@ -8,10 +8,10 @@ import (
 	"os"
 )
 
-// destination is where lines go.
+// destination is where lines go. One goroutine writes; Close may come at any time.
 type destination interface {
 	io.Closer
-	write(level slog.Level, line []byte) error
+	write(line) error
 	stamped() bool // puts the time in front itself
 }
 
@@ -42,8 +42,8 @@ func openDestination(name string) (destination, error) {
 // stream is standard error: never closed.
 type stream struct{ w io.Writer }
 
-func (s stream) write(_ slog.Level, line []byte) error {
-	_, err := s.w.Write(line)
+func (s stream) write(l line) error {
+	_, err := s.w.Write(l.text)
 	return err
 }
 func (stream) stamped() bool { return false }
@@ -52,8 +52,8 @@ func (stream) Close() error  { return nil }
 // file is a log file, appended to.
 type file struct{ f *os.File }
 
-func (f file) write(_ slog.Level, line []byte) error {
-	_, err := f.f.Write(line)
+func (f file) write(l line) error {
+	_, err := f.f.Write(l.text)
 	return err
 }
 func (file) stamped() bool  { return false }
@@ -63,8 +63,8 @@ func (f file) Close() error { return f.f.Close() }
 // original.
 type daemon struct{ w *syslog.Writer }
 
-func (d daemon) write(level slog.Level, line []byte) error {
-	text := string(line)
+func (d daemon) write(l line) error {
+	text, level := string(l.text), l.level
 	switch {
 	case level >= LevelCritical:
 		return d.w.Crit(text)

@@ -60,36 +60,49 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	if r.Time.IsZero() {
 		r.Time = h.log.now()
 	}
-	var line []byte
-	if h.log.format == JSON {
-		line = h.json(r, attrs)
-	} else {
-		line = h.text(r, attrs)
-	}
-	if len(line) > maxLine && h.log.format == Text {
-		line = line[:maxLine]
-		for len(line) > 0 && !utf8.RuneStart(line[len(line)-1]) {
-			line = line[:len(line)-1]
-		}
-		line = append(line[:len(line)-1], "…"...)
-	}
-	return h.log.write(r.Level, append(line, '\n'))
+	h.log.write(entry{r.Time, r.Level, h.area, r.Message, attrs}, toLog, nil)
+	return nil
 }
 
-// text writes a line as the original's plog does.
-func (h *handler) text(r slog.Record, attrs []slog.Attr) []byte {
+// entry is what one line says.
+type entry struct {
+	at    time.Time
+	level slog.Level
+	area  string
+	text  string
+	attrs []slog.Attr
+}
+
+// line formats the entry; stamped says that the time is put in front elsewhere.
+func (e entry) line(asJSON, stamped bool) []byte {
+	if asJSON {
+		return append(e.object(), '\n')
+	}
+	b := e.plain(stamped)
+	if len(b) > maxLine {
+		b = b[:maxLine]
+		for len(b) > 0 && !utf8.RuneStart(b[len(b)-1]) {
+			b = b[:len(b)-1]
+		}
+		b = append(b[:len(b)-1], "…"...)
+	}
+	return append(b, '\n')
+}
+
+// plain writes a line as the original's plog does.
+func (e entry) plain(stamped bool) []byte {
 	b := make([]byte, 0, 160)
-	if !h.log.stamped() {
-		b = r.Time.AppendFormat(b, time.DateTime)
+	if !stamped {
+		b = e.at.AppendFormat(b, time.DateTime)
 		b = append(b, ' ')
 	}
 	b = append(b, '[')
-	b = append(b, tagOf(r.Level).String()...)
+	b = append(b, tagOf(e.level).String()...)
 	b = append(b, "]: "...)
-	b = append(b, h.area...)
+	b = append(b, e.area...)
 	b = append(b, ": "...)
-	b = append(b, printable(r.Message)...)
-	for _, a := range attrs {
+	b = append(b, printable(e.text)...)
+	for _, a := range e.attrs {
 		b = append(b, ' ')
 		b = append(b, printable(a.Key)...)
 		b = append(b, '=')
@@ -98,19 +111,19 @@ func (h *handler) text(r slog.Record, attrs []slog.Attr) []byte {
 	return b
 }
 
-// json writes one object; the keys of the attributes stand beside time, tag,
-// area and msg.
-func (h *handler) json(r slog.Record, attrs []slog.Attr) []byte {
+// object writes one JSON object; the keys of the attributes stand beside time,
+// tag, area and msg.
+func (e entry) object() []byte {
 	b := make([]byte, 0, 256)
 	b = append(b, `{"time":`...)
-	b = appendJSON(b, r.Time.Format(time.RFC3339Nano))
+	b = appendJSON(b, e.at.Format(time.RFC3339Nano))
 	b = append(b, `,"tag":`...)
-	b = appendJSON(b, tagOf(r.Level).String())
+	b = appendJSON(b, tagOf(e.level).String())
 	b = append(b, `,"area":`...)
-	b = appendJSON(b, h.area)
+	b = appendJSON(b, e.area)
 	b = append(b, `,"msg":`...)
-	b = appendJSON(b, r.Message)
-	for _, a := range attrs {
+	b = appendJSON(b, e.text)
+	for _, a := range e.attrs {
 		b = append(b, ',')
 		b = appendJSON(b, a.Key)
 		b = append(b, ':')

@@ -29,6 +29,9 @@ func open(t *testing.T, o Options) (*Log, func() string) {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l, func() string {
+		if !l.Flush(time.Minute) {
+			t.Fatal("the log is not written")
+		}
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -216,6 +219,7 @@ func TestReopenAndSwitch(t *testing.T) {
 		t.Error("a folder that does not exist was taken")
 	}
 	log.Info("four")
+	l.Flush(time.Minute)
 	for path, want := range map[string][]string{first + ".1": {"one"}, first: {"two"}, second: {"three", "four"}} {
 		b, err := os.ReadFile(path)
 		if err != nil {
