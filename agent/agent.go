@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -23,8 +24,10 @@ import (
 type Options struct {
 	Config string       // path; "" is DefaultConfig
 	RunDir string       // for the control socket and its password; "" is DefaultRunDir
-	Kernel string       // "auto" (or ""), "xfrm" or "userspace"
+	Kernel string       // "auto", "xfrm" or "userspace"; "" is as the configuration says
 	Log    *logging.Log // required; stays the caller's
+	// LogFormat is the form of the log; "" is as the configuration says.
+	LogFormat logging.Format
 	// Backend, when set, is used instead of the one that Kernel names; the
 	// agent closes it.
 	Backend kernel.Backend
@@ -63,6 +66,7 @@ type Agent struct {
 
 	backend  kernel.Backend
 	why      string // the backend was chosen
+	bypass   bool   // our sockets are exempt from the policies
 	pump     *pump
 	pool     *pool
 	policy   *policyDriver
@@ -118,7 +122,6 @@ func Start(o Options) (*Agent, error) {
 // how to remove it. The control socket comes early because it tells whether
 // another agent runs, before anything of that agent's is touched.
 func (a *Agent) start() error {
-	a.main.Info(Banner())
 	var err error
 	if a.host, err = interfaces(); err != nil {
 		return fmt.Errorf("addresses of this host: %w", err)
@@ -127,10 +130,12 @@ func (a *Agent) start() error {
 	if err != nil {
 		return err
 	}
+	a.configureLog(first)
+	a.main.Info(Banner())
 	if err := a.startControl(first.cfg.Interface); err != nil {
 		return err
 	}
-	if err := a.startKernel(binds(first.cfg.Interface, a.host)); err != nil {
+	if err := a.startKernel(first.cfg.Interface); err != nil {
 		return err
 	}
 	caps := a.backend.Capabilities()
@@ -139,6 +144,7 @@ func (a *Agent) start() error {
 		return err
 	}
 	a.report(p.findings)
+	a.configureLog(p)
 	a.plan.Store(p)
 	if err := a.startSockets(); err != nil {
 		return err
@@ -244,13 +250,17 @@ func (a *Agent) startControl(i config.Interface) error {
 }
 
 // startKernel chooses the backend.
-func (a *Agent) startKernel(wanted []bind) error {
+func (a *Agent) startKernel(i config.Interface) error {
 	a.backend, a.why = a.o.Backend, "given"
 	if a.backend == nil {
 		var err error
-		if a.backend, a.why, err = openKernel(a.o.Kernel, portsOf(wanted)); err != nil {
+		if a.backend, a.why, err = openKernel(cmp.Or(a.o.Kernel, i.Kernel.String()), portsOf(binds(i, a.host))); err != nil {
 			return err
 		}
+	}
+	a.bypass = i.ApplicationBypass || mustBypass(a.backend)
+	if !i.ApplicationBypass && a.bypass {
+		a.main.Warn("application_bypass off has no effect: with this kernel backend IKE's packets would find no way past the policies", "kernel", a.backend.Name())
 	}
 	a.main.Info("kernel backend "+a.backend.Name(), "why", a.why)
 	if clear := a.backend.Capabilities().ClearInbound; clear != "" {
@@ -284,12 +294,19 @@ func (a *Agent) startDrivers() {
 	}
 	a.pumped = make(chan struct{})
 	go func() {
+		defer lastWords(a.main)
 		defer close(a.pumped)
 		a.pump.run()
 	}()
-	a.wg.Go(func() { a.policy.run(a.ctx) })
+	a.wg.Go(func() {
+		defer lastWords(a.main)
+		a.policy.run(a.ctx)
+	})
 	for _, d := range a.shards {
-		a.wg.Go(func() { d.run(a.ctx) })
+		a.wg.Go(func() {
+			defer lastWords(a.main)
+			d.run(a.ctx)
+		})
 	}
 	a.undo = append(a.undo, func() {
 		a.cancel()
@@ -336,7 +353,12 @@ func (a *Agent) startPolicies() error {
 }
 
 // startReader takes datagrams from a socket until it is closed.
-func (a *Agent) startReader(e *endpoint) { a.rd.Go(func() { a.read(e) }) }
+func (a *Agent) startReader(e *endpoint) {
+	a.rd.Go(func() {
+		defer lastWords(a.main)
+		a.read(e)
+	})
+}
 
 // corePanicked ends the agent: the core's state is not to be trusted.
 func (a *Agent) corePanicked(name string, value any, stack []byte) {

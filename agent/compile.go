@@ -56,10 +56,10 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen,
 		MaxHalfOpenAddress: maxFromAddress, MaxHalfOpenNetwork: maxFromNetwork}
 	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
-	if i := cfg.Interface; !i.Default && !i.ApplicationBypass {
-		c.find(config.Advice, i.Pos, "application-bypass", "", "application_bypass off has no effect: IKE always bypasses the policies")
-	}
 	for _, r := range remotes(cfg) {
+		for _, k := range commons(r) {
+			c.logFile(k)
+		}
 		if compiled := c.remote(r); compiled != nil {
 			c.byRemote[r] = compiled
 			settings.Remotes = append(settings.Remotes, compiled)

@@ -388,7 +388,7 @@ func TestChooseKernel(t *testing.T) {
 		{"userspace", []candidate{works("xfrm"), works("userspace")}, "it works", ""},
 		{"xfrm", []candidate{broken("xfrm"), works("userspace")}, "", "kernel backend xfrm: no ESP here"},
 		{"auto", []candidate{broken("xfrm"), broken("userspace")}, "", "no kernel backend works: xfrm: no ESP here; userspace: no ESP here"},
-		{"pfkey", []candidate{works("xfrm")}, "", `kernel backend "pfkey" is none of auto, xfrm`},
+		{"pfkey", []candidate{works("xfrm")}, "", "kernel backend pfkey: PF_KEY is the kernel interface of the BSDs, and this version has no backend for it"},
 		{"auto", nil, "", "this program has no kernel backend for this system"},
 	} {
 		b, why, err := choose(test.name, test.list)

@@ -51,7 +51,10 @@ func (c *control) listen(l net.Listener) { c.listeners = append(c.listeners, l) 
 // serve accepts sessions on all listeners.
 func (c *control) serve() {
 	for _, l := range c.listeners {
-		c.wg.Go(func() { c.accept(l) })
+		c.wg.Go(func() {
+			defer lastWords(c.log)
+			c.accept(l)
+		})
 	}
 }
 
@@ -84,6 +87,7 @@ func (c *control) admit(conn net.Conn) {
 	}
 	c.conns[conn] = struct{}{}
 	c.wg.Go(func() {
+		defer lastWords(c.log)
 		defer func() {
 			conn.Close()
 			c.mu.Lock()

@@ -145,6 +145,9 @@ func (a *Agent) home(name string) int {
 // address, it is that of a socket of the family.
 func (a *Agent) route(remote netip.Addr) (netip.Addr, error) {
 	d := net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
+		if !a.bypass {
+			return nil
+		}
 		return a.backend.Bypass(probe{c, network == "udp6"})
 	}}
 	conn, err := d.DialContext(a.ctx, "udp", netip.AddrPortFrom(remote, 500).String())

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -16,6 +17,10 @@ type candidate struct {
 
 // The values of Options.Kernel.
 const kernelAuto = "auto"
+
+// mustBypass says that a backend cannot do without the exemption of our own
+// sockets: in userspace it is what tells our packets from those to be protected.
+func mustBypass(b kernel.Backend) bool { return b.Name() == "userspace" }
 
 // openKernel opens the backend of a name, or with "auto" the first that works,
 // and says why it is the one. ikePorts are the ports of the agent's sockets,
@@ -46,6 +51,9 @@ func choose(name string, list []candidate) (kernel.Backend, string, error) {
 			return nil, "", fmt.Errorf("kernel backend %s: %w", name, err)
 		}
 		failed = append(failed, fmt.Sprintf("%s: %v", c.name, err))
+	}
+	if name == "pfkey" {
+		return nil, "", errors.New("kernel backend pfkey: PF_KEY is the kernel interface of the BSDs, and this version has no backend for it")
 	}
 	if name != kernelAuto {
 		return nil, "", fmt.Errorf("kernel backend %q is none of auto, %s", name, strings.Join(known, ", "))

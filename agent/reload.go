@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"racoon2/config"
 	"racoon2/ikev2"
 	"racoon2/policy"
 )
@@ -48,10 +49,9 @@ func (a *Agent) reload(ctx context.Context) error {
 		closeAll(list, old)
 		return err
 	}
-	if !controlOf(p.cfg.Interface, a.o.RunDir).equal(controlOf(before.cfg.Interface, a.o.RunDir)) {
-		a.main.Warn("the control socket does not change while the agent runs; restart it for that")
-	}
+	a.keepsUntilRestart(before.cfg.Interface, p.cfg.Interface)
 	a.report(p.findings)
+	a.configureLog(p)
 	leaving := slices.DeleteFunc(slices.Clone(old), func(e *endpoint) bool { return slices.Contains(list, e) })
 	a.sockets.set(append(list, leaving...))
 	for _, e := range list {
@@ -76,6 +76,19 @@ func (a *Agent) reload(ctx context.Context) error {
 	}
 	time.AfterFunc(leaveTime, a.closeLeaving)
 	return a.leave(ctx, leaving)
+}
+
+// keepsUntilRestart says what a changed interface section does not change now.
+func (a *Agent) keepsUntilRestart(before, after config.Interface) {
+	if !controlOf(after, a.o.RunDir).equal(controlOf(before, a.o.RunDir)) {
+		a.main.Warn("the control socket does not change while the agent runs; restart it for that")
+	}
+	if after.Kernel != before.Kernel && a.o.Kernel == "" {
+		a.main.Warn("the kernel backend does not change while the agent runs; restart it for that")
+	}
+	if after.ApplicationBypass != before.ApplicationBypass && !mustBypass(a.backend) {
+		a.main.Warn("application_bypass does not change while the agent runs; restart it for that")
+	}
 }
 
 // leave deletes the IKE SAs that go over sockets which are not configured any more.

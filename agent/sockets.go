@@ -66,8 +66,8 @@ func (e *endpoint) WriteFrom(datagram []byte, local netip.Addr, remote netip.Add
 	return err
 }
 
-// open binds the socket and exempts it from the kernel's policies.
-func open(b bind, k kernel.Backend) (*endpoint, error) {
+// open binds the socket and, with bypass, exempts it from the kernel's policies.
+func open(b bind, k kernel.Backend, bypass bool) (*endpoint, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		if cerr := c.Control(func(fd uintptr) { err = prepare(fd, b.addr.Addr().Is6()) }); cerr != nil {
@@ -90,9 +90,11 @@ func open(b bind, k kernel.Backend) (*endpoint, error) {
 		b.addr = netip.AddrPortFrom(b.addr.Addr(), bound.Port())
 	}
 	e := &endpoint{bind: b, conn: conn, raw: raw}
-	if err := k.Bypass(e); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("socket %v: exempting it from IPsec policies: %w", b.addr, err)
+	if bypass {
+		if err := k.Bypass(e); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("socket %v: exempting it from IPsec policies: %w", b.addr, err)
+		}
 	}
 	if b.nat {
 		if err := k.AttachEncap(e); err != nil {

@@ -22,7 +22,7 @@ func (a *Agent) openSockets(wanted []bind, have []*endpoint) ([]*endpoint, error
 			list = append(list, e)
 			continue
 		}
-		e, err := open(b, a.backend)
+		e, err := open(b, a.backend, a.bypass)
 		if noFamily(err) && b.addr.Addr().IsUnspecified() {
 			a.main.Warn("this host has no such address family; going on without", "socket", b.addr)
 			continue

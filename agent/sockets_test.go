@@ -17,7 +17,7 @@ func openTest(t *testing.T, addr string, nat bool) *endpoint {
 	t.Helper()
 	k := fake.NewBackend(fake.New("test"), nil, nil)
 	t.Cleanup(func() { k.Close() })
-	e, err := open(bind{addr: netip.MustParseAddrPort(addr), nat: nat}, k)
+	e, err := open(bind{addr: netip.MustParseAddrPort(addr), nat: nat}, k, true)
 	if err != nil {
 		t.Skipf("no socket on %s here: %v", addr, err)
 	}
@@ -81,12 +81,12 @@ func TestBusyPort(t *testing.T) {
 	e := openTest(t, "127.0.0.1:0", false)
 	k := fake.NewBackend(fake.New("test"), nil, nil)
 	defer k.Close()
-	_, err := open(bind{addr: e.addr, where: "racoon2.conf:3:7"}, k)
+	_, err := open(bind{addr: e.addr, where: "racoon2.conf:3:7"}, k, true)
 	want := "racoon2.conf:3:7: UDP " + e.addr.String() + " is in use by another program (another IKE daemon?)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	_, err = open(bind{addr: netip.MustParseAddrPort("192.0.2.77:0")}, k)
+	_, err = open(bind{addr: netip.MustParseAddrPort("192.0.2.77:0")}, k, true)
 	if err == nil || !strings.Contains(err.Error(), "192.0.2.77 is not an address of this host") {
 		t.Errorf("foreign address: %v", err)
 	}

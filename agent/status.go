@@ -212,6 +212,7 @@ func (a *Agent) allCounters(ctx context.Context) (map[string]uint64, error) {
 		}
 		out["agent.datagrams_dropped"] += d.dropped.Load()
 	}
+	out["agent.log_lines_lost"] = a.log.Lost()
 	return out, nil
 }
 

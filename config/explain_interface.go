@@ -21,9 +21,9 @@ var interfaceExplanations = map[string]explanation{
 	"interface/kink": {means: "The addresses and ports on which KINK listens.", otherwise: "none; port 910 where none is written", example: "MY_IP"},
 	"spmd":           {means: "The control sockets: a path, or an address of this host alone.", otherwise: "spmif in the run directory; port 9555 where none is written", example: `unix "/run/racoon2/spmif"`},
 	"spmd_password":  {means: "The file with the password of the control sockets; only its owner may read it.", otherwise: "a password that is made at every start", example: `"/etc/racoon2/spmd.pwd"`},
-	"application_bypass": {means: "Lets IKE's own packets past the policies.", builtin: "on",
+	"application_bypass": {means: "Lets IKE's own packets past the policies. When off they obey the policies, so that one which covers a peer needs another beside it with action none for IKE's ports. With the kernel userspace it is always on.", builtin: "on",
 		example: "off"},
-	"kernel":     {means: "What carries IPsec: the first that works, Linux's XFRM, PF_KEY, or this program with a TUN device.", builtin: "auto", example: "xfrm"},
-	"metrics":    {means: "The address on which metrics are served for Prometheus.", otherwise: "not served; port 9580 where none is written", example: "127.0.0.1 port 9100"},
-	"log_format": {means: "The form of the agent's log: lines for people, or one JSON object a line.", builtin: "text", example: "json"},
+	"kernel":     {means: "What carries IPsec: the first that works, Linux's XFRM, or this program with a TUN device (userspace). PF_KEY is the interface of BSD kernels, which this version does not speak. The option --kernel of racoon2 run has precedence; a change needs a restart.", builtin: "auto", example: "xfrm"},
+	"metrics":    {means: "The address on which metrics are served for Prometheus, at /metrics over HTTP. Nothing protects them, so it should be an address of this host alone.", otherwise: "not served; port 9580 where none is written", example: "127.0.0.1 port 9100"},
+	"log_format": {means: "The form of the agent's log: lines for people, or one JSON object a line. The option --log-format of racoon2 run has precedence.", builtin: "text", example: "json"},
 }

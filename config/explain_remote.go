@@ -9,8 +9,8 @@ var remoteExplanations = map[string]explanation{
 		otherwise: "those that the remote has blocks for, IKEv2 first", example: "{ ikev2; }"},
 	"selector_index": {means: "The inbound selector of the remote, for responders that have no other way to find their policy.", otherwise: "none", example: "in"},
 
-	"logmode":              {means: "How much is logged about the remote.", builtin: "normal", example: "debug"},
-	"logfile":              {means: "A file for what is logged about the remote.", otherwise: "the agent's log", example: `"/var/log/racoon2-peer"`},
+	"logmode":              {means: "How much is logged about the remote: with debug also what is otherwise logged at level debug alone, packets to and from its peers_ipaddr among it.", builtin: "normal", example: "debug"},
+	"logfile":              {means: "A file for what is logged about the remote, beside the agent's log. It is made for this user alone, and opened again on SIGHUP. With it, what logmode debug adds goes to the file only.", otherwise: "the agent's log alone", example: `"/var/log/racoon2-peer"`},
 	"passive":              {means: "Never initiates; the peer has to.", builtin: "off", example: "on"},
 	"use_coa":              {means: "Uses the care-of address of Mobile IPv6.", builtin: "off", example: "on"},
 	"peers_ipaddr":         {means: "The peer's addresses, or host names for them. The agent initiates to them in turn, and a responder finds the remote by them; IP_RW and IP_ANY stand for any address. Names are looked up while the agent runs, and stand for all of their addresses.", otherwise: "any address; the peer is told by its identity, and must initiate. The port is 500 where none is written", example: "{ 192.0.2.2; 192.0.2.3; }"},

@@ -106,7 +106,8 @@ type Remote struct {
 type Common struct {
 	Pos     Pos
 	LogMode LogMode
-	LogFile string
+	LogFile string // path; "" when not given
+	LogPos  Pos    // of logfile; not valid when not given
 
 	Passive           bool
 	UseCoA            bool
@@ -144,8 +145,9 @@ type Common struct {
 	MyKey           *PublicKey
 	PeersKey        *PublicKey
 
-	DPDDelay time.Duration // 0: never
-	Scripts  map[Event]string
+	DPDDelay   time.Duration    // 0: never
+	Scripts    map[Event]string // paths
+	ScriptsPos Pos              // of script; not valid when not given
 }
 
 // IKEv2 is what a remote does with IKEv2.

@@ -17,6 +17,7 @@ func (r *resolver) buildInterface() {
 		i.Metrics = &withPorts([]Address{a}, defaultMetricsPort)[0]
 	}
 	r.checkListen(v, "metrics")
+	r.checkAgentWords(v)
 	for _, name := range []string{"ike", "kink"} {
 		r.checkListen(v, name)
 	}
@@ -32,6 +33,23 @@ func (r *resolver) buildInterface() {
 	if !i.Default {
 		r.advise("default-listen", at(i.Pos, "interface"), "ike { MY_IP port 500; MY_IP port 4500; };",
 			"interface has no ike; IKE listens on ports 500 and 4500 of all addresses")
+	}
+}
+
+// checkAgentWords looks at what the agent itself is told in interface.
+func (r *resolver) checkAgentWords(v view) {
+	i := &r.config.Interface
+	if i.Kernel == KernelPFKey {
+		r.errorf("not-built", at(v.posOf("kernel"), "kernel"), "write: kernel auto;",
+			"PF_KEY is the kernel interface of the BSDs, and this version has no backend for it")
+	}
+	if a := i.Metrics; a != nil && a.Kind != AddressFQDN && !a.Addr.IsLoopback() {
+		r.advise("open-metrics", at(v.posOf("metrics"), "metrics"), "write: metrics 127.0.0.1;",
+			"metrics are served in clear to whoever reaches %s: they tell of peers and traffic", a.String())
+	}
+	if !i.ApplicationBypass {
+		r.advise("application-bypass", at(v.posOf("application_bypass"), "application_bypass"), "add a policy with action none for IKE's ports, or leave it on",
+			"with application_bypass off IKE's own packets obey the policies: one that covers a peer stops them")
 	}
 }
 

@@ -129,6 +129,7 @@ func (r *resolver) common(v view, kmp KMP) Common {
 		Pos:               v.pos(),
 		LogMode:           LogMode(get(v, "logmode", uint8(LogNormal))),
 		LogFile:           get(v, "logfile", ""),
+		LogPos:            v.writtenAt("logfile"),
 		Passive:           get(v, "passive", false),
 		UseCoA:            get(v, "use_coa", false),
 		PeersIPAddr:       get[[]Address](v, "peers_ipaddr", nil),
@@ -160,6 +161,7 @@ func (r *resolver) common(v view, kmp KMP) Common {
 		PeersKey:          get[*PublicKey](v, "peers_public_key", nil),
 		DPDDelay:          get(v, "dpd_delay", defaultDPDDelay),
 		Scripts:           get[map[Event]string](v, "script", nil),
+		ScriptsPos:        v.writtenAt("script"),
 	}
 	if port := get(v, "peers_kmp_port", uint16(0)); port != 0 {
 		c.PeersIPAddr = withPorts(c.PeersIPAddr, port)

@@ -76,10 +76,10 @@ var interfaceDirectives = []directive{
 	{name: "kink", where: inInterface, value: addressList, once: true},
 	{name: "spmd", where: inInterface, value: socketList, once: true},
 	{name: "spmd_password", where: inInterface, value: pathName, once: true},
-	{name: "application_bypass", where: inInterface, value: boolean, once: true, idle: "the sockets of IKE always bypass the policies", quiet: true},
-	{name: "kernel", where: inInterface, value: oneOf(kernelWords), once: true, idle: "the option --kernel of racoon2 run decides", quiet: uint8(KernelAuto)},
+	{name: "application_bypass", where: inInterface, value: boolean, once: true},
+	{name: "kernel", where: inInterface, value: oneOf(kernelWords), once: true},
 	{name: "metrics", where: inInterface, value: address, once: true, idle: notYet},
-	{name: "log_format", where: inInterface, value: oneOf(logFormatWords), once: true, idle: "the option --log-format of racoon2 run decides", quiet: uint8(LogText)},
+	{name: "log_format", where: inInterface, value: oneOf(logFormatWords), once: true},
 
 	{name: "resolver", where: inResolver, value: boolean},
 	{name: "nameserver", where: inResolver, value: nameServerList},
@@ -108,8 +108,8 @@ var remoteDirectives = []directive{
 }
 
 var kmpDirectives = []directive{
-	{name: "logmode", where: inKMP, value: oneOf(logModeWords), idle: notYet, quiet: uint8(LogNormal)},
-	{name: "logfile", where: inKMP, value: pathName, idle: notYet},
+	{name: "logmode", where: inKMP, value: oneOf(logModeWords)},
+	{name: "logfile", where: inKMP, value: pathName},
 	{name: "passive", where: inKMP, value: boolean},
 	{name: "use_coa", where: inKMP, value: boolean, idle: "Mobile IPv6 is not built"},
 	{name: "peers_ipaddr", where: inKMP, value: addressList},

@@ -29,12 +29,12 @@ func (a *app) runCommand() *cobra.Command {
 				return err
 			}
 			switch kernel {
-			case "auto", "xfrm", "userspace":
+			case "", "auto", "xfrm", "pfkey", "userspace":
 			default:
 				return errors.New("--kernel is auto, xfrm or userspace")
 			}
 			switch logging.Format(format) {
-			case logging.Text, logging.JSON:
+			case "", logging.Text, logging.JSON:
 			default:
 				return errors.New("--log-format is text or json")
 			}
@@ -43,14 +43,14 @@ func (a *app) runCommand() *cobra.Command {
 				return failed(err)
 			}
 			defer log.Close()
-			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log})
+			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log, LogFormat: logging.Format(format)})
 			return asFailure(err)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&kernel, "kernel", "auto", "what carries IPsec: auto, xfrm or userspace")
+	f.StringVar(&kernel, "kernel", "", "what carries IPsec: `auto`, xfrm or userspace (default: as the configuration says)")
 	f.StringVar(&level, "log-level", "info", "lowest `LEVEL` logged: debug, info, warning, error")
-	f.StringVar(&format, "log-format", "text", "text or json")
+	f.StringVar(&format, "log-format", "", "`text` or json (default: as the configuration says)")
 	f.StringVar(&file, "log-file", logging.Stderr, "`FILE` to log to, or stderr, or syslog")
 	return cmd
 }
