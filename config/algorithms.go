@@ -51,7 +51,7 @@ var encryptions = map[string]encryptionName{
 	"aes192_cbc":        {t.ENCR_AES_CBC, []uint16{192}, false, true, ""},
 	"aes256_cbc":        {t.ENCR_AES_CBC, []uint16{256}, false, true, ""},
 
-	"aes_gcm8":     {t.ENCR_AES_GCM_8, aesBits, true, false, notBuilt},
+	"aes_gcm8":     {t.ENCR_AES_GCM_8, aesBits, true, true, ""}, // ESP alone
 	"aes_gcm12":    {t.ENCR_AES_GCM_12, aesBits, true, true, ""},
 	"aes_ccm":      {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
 	"aes_ccm8":     {t.ENCR_AES_CCM_8, aesBits, true, true, ""},
@@ -303,8 +303,12 @@ func readEncryption(r *resolver, e *entry) (any, bool) {
 		if !ok {
 			return struct{}{}, false
 		}
+		why := row.why
+		if row.built && e.dir.name == "kmp_enc_alg" && !row.id.UsableForIKE() {
+			row.built, why = false, "it is for ESP alone"
+		}
 		if !row.built {
-			r.leaveOut(items[0], a.Name, row.why)
+			r.leaveOut(items[0], a.Name, why)
 			out.leftOut = append(out.leftOut, a.Name)
 			return struct{}{}, true
 		}

@@ -25,6 +25,9 @@ var (
 // may wipe both afterwards: no slice is kept. What the standard library derives
 // from the keys (AES key schedule, HMAC state) cannot be wiped; it goes with the Cipher.
 //
+// Ciphers that are not UsableForIKE take ESP's additional data: SPI and sequence
+// number, of 32 or 64 bits.
+//
 // An AEAD comes with AUTH_NONE, everything else must have an integrity algorithm:
 // confidentiality without it is refused (RFC 4303 §3.2 and §3.3 would allow it
 // to ESP, RFC 7296 §3.14 does not to IKE), and so is ENCR_NULL alone.
@@ -55,6 +58,12 @@ func NewCipher(encr ENCR, encrKey []byte, integ INTEG, integKey []byte) (Cipher,
 	aead, err := newAEAD(encr, key)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case encr.ImplicitIV():
+		return newImplicit(aead, salt), nil
+	case encr == ENCR_NULL_AUTH_AES_GMAC:
+		return newGMAC(aead, salt, encr.IVLen()), nil
 	}
 	return newSalted(aead, salt, encr.IVLen()), nil
 }
@@ -98,7 +107,7 @@ func newMode(encr ENCR, key, salt []byte) (packetMode, error) {
 }
 
 func newAEAD(encr ENCR, key []byte) (cipher.AEAD, error) {
-	if encr == ENCR_CHACHA20_POLY1305 {
+	if encr == ENCR_CHACHA20_POLY1305 || encr == ENCR_CHACHA20_POLY1305_IIV {
 		return chacha20poly1305.New(key)
 	}
 	block, err := aes.NewCipher(key)
@@ -106,8 +115,11 @@ func newAEAD(encr ENCR, key []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	switch encr {
-	case ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16:
-		return newCCM(block, encr.SaltLen()+encr.IVLen(), encr.ICVLen())
+	case ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16, ENCR_AES_CCM_8_IIV:
+		const iv = 8 // RFC 4309 §3.1, sent or not
+		return newCCM(block, encr.SaltLen()+iv, encr.ICVLen())
+	case ENCR_AES_GCM_8:
+		return newShortGCM(block)
 	}
 	return cipher.NewGCMWithTagSize(block, encr.ICVLen())
 }

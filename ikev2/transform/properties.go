@@ -12,24 +12,48 @@ func (e ENCR) AEAD() bool {
 		ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305:
 		return true
 	}
+	return e.ImplicitIV()
+}
+
+// ImplicitIV says that the IV is the sequence number of the packet and is not
+// sent (RFC 8750).
+func (e ENCR) ImplicitIV() bool {
+	switch e {
+	case ENCR_AES_CCM_8_IIV, ENCR_AES_GCM_16_IIV, ENCR_CHACHA20_POLY1305_IIV:
+		return true
+	}
 	return false
+}
+
+// UsableForIKE says whether the cipher may protect IKE's own messages; what is
+// left is for ESP alone. IKE's message IDs make no nonces (RFC 8750 §7), and what
+// encrypts nothing is not for it (RFC 7296 §3.14). RFC 5282 would let IKE have AES-GCM
+// with an ICV of 8 octets, but a short one saves it nothing (RFC 8247 §2.1).
+func (e ENCR) UsableForIKE() bool {
+	switch e {
+	case ENCR_NULL, ENCR_NULL_AUTH_AES_GMAC, ENCR_AES_GCM_8:
+		return false
+	}
+	return e.Built() && !e.ImplicitIV()
 }
 
 // Built says whether NewCipher can make the cipher.
 func (e ENCR) Built() bool {
 	switch e {
 	case ENCR_NULL, ENCR_3DES, ENCR_AES_CBC, ENCR_AES_CTR,
-		ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16, ENCR_AES_GCM_12, ENCR_AES_GCM_16, ENCR_CHACHA20_POLY1305:
+		ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16, ENCR_AES_GCM_8, ENCR_AES_GCM_12, ENCR_AES_GCM_16,
+		ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305:
 		return true
 	}
-	return false
+	return e.ImplicitIV()
 }
 
 // variableKey says whether the key length is negotiated with the Key Length attribute.
 func (e ENCR) variableKey() bool {
 	switch e {
 	case ENCR_AES_CBC, ENCR_AES_CTR, ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16,
-		ENCR_AES_GCM_8, ENCR_AES_GCM_12, ENCR_AES_GCM_16, ENCR_NULL_AUTH_AES_GMAC:
+		ENCR_AES_GCM_8, ENCR_AES_GCM_12, ENCR_AES_GCM_16, ENCR_NULL_AUTH_AES_GMAC,
+		ENCR_AES_CCM_8_IIV, ENCR_AES_GCM_16_IIV:
 		return true
 	}
 	return false
@@ -38,13 +62,14 @@ func (e ENCR) variableKey() bool {
 // SaltLen is the count of octets at the end of the keying material that are not
 // the cipher's key but the fixed part of its nonce: 4 for GCM, GMAC and CTR
 // (RFC 4106 §8.1, RFC 4543 §5.4, RFC 5930 §2), 3 for CCM (RFC 4309 §7.1), 4 for
-// ChaCha20-Poly1305 (RFC 7634 §2), otherwise 0.
+// ChaCha20-Poly1305 (RFC 7634 §2), the same for the forms with an implicit IV
+// (RFC 8750 §4), otherwise 0.
 func (e ENCR) SaltLen() int {
 	switch e {
-	case ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16:
+	case ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16, ENCR_AES_CCM_8_IIV:
 		return 3
-	case ENCR_AES_CTR, ENCR_AES_GCM_8, ENCR_AES_GCM_12, ENCR_AES_GCM_16,
-		ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305:
+	case ENCR_AES_CTR, ENCR_AES_GCM_8, ENCR_AES_GCM_12, ENCR_AES_GCM_16, ENCR_AES_GCM_16_IIV,
+		ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305, ENCR_CHACHA20_POLY1305_IIV:
 		return 4
 	}
 	return 0
@@ -71,7 +96,7 @@ func (e ENCR) KeyLen(bits uint16) (int, error) {
 		n = 8
 	case ENCR_3DES:
 		n = 24
-	case ENCR_CHACHA20_POLY1305:
+	case ENCR_CHACHA20_POLY1305, ENCR_CHACHA20_POLY1305_IIV:
 		n = 32 + e.SaltLen()
 	default:
 		known = false
@@ -95,6 +120,8 @@ func (e ENCR) ValidKeyBits(bits uint16) bool {
 // IVLen is the explicit IV in front of the ciphertext, in octets.
 func (e ENCR) IVLen() int {
 	switch {
+	case e.ImplicitIV():
+		return 0 // RFC 8750 §4
 	case e == ENCR_AES_CBC:
 		return 16 // RFC 3602 §2
 	case e == ENCR_DES, e == ENCR_3DES, e == ENCR_AES_CTR, e.AEAD():
@@ -105,6 +132,7 @@ func (e ENCR) IVLen() int {
 
 // CountsIV says whether IVs must be unique under a key and need not be unforeseen,
 // so that a counter makes them: AEADs (RFC 5282 §3.1) and AES-CTR (RFC 3686 §3.1).
+// Those with an implicit IV have the sequence number for it.
 func (e ENCR) CountsIV() bool { return e == ENCR_AES_CTR || e.AEAD() }
 
 // BlockLen is what the plaintext must be a multiple of, in octets; 1 for ciphers
@@ -123,11 +151,12 @@ func (e ENCR) BlockLen() int {
 // whose INTEG has one.
 func (e ENCR) ICVLen() int {
 	switch e {
-	case ENCR_AES_CCM_8, ENCR_AES_GCM_8:
+	case ENCR_AES_CCM_8, ENCR_AES_GCM_8, ENCR_AES_CCM_8_IIV:
 		return 8
 	case ENCR_AES_CCM_12, ENCR_AES_GCM_12:
 		return 12
-	case ENCR_AES_CCM_16, ENCR_AES_GCM_16, ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305:
+	case ENCR_AES_CCM_16, ENCR_AES_GCM_16, ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305,
+		ENCR_AES_GCM_16_IIV, ENCR_CHACHA20_POLY1305_IIV:
 		return 16
 	}
 	return 0

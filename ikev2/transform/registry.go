@@ -8,8 +8,9 @@
 // GenerateKey, which takes it from the system.
 //
 // Built are AES-CBC (RFC 3602), AES-CTR (RFC 3686, RFC 5930), AES-GCM with an ICV
-// of 16 or 12 octets (RFC 4106, RFC 5282), AES-CCM (RFC 4309, RFC 5282),
-// ChaCha20-Poly1305 (RFC 7634), ENCR_NULL (RFC 2410) and 3DES (RFC 2451); HMAC with
+// of 16, 12 or 8 octets (RFC 4106, RFC 5282), AES-CCM (RFC 4309, RFC 5282),
+// ChaCha20-Poly1305 (RFC 7634), AES-GMAC (RFC 4543), the three that have an implicit
+// IV (RFC 8750), ENCR_NULL (RFC 2410) and 3DES (RFC 2451); HMAC with
 // MD5 (RFC 2403), SHA-1 (RFC 2404) and SHA-2 (RFC 4868), AES-XCBC (RFC 3566,
 // RFC 4434) and AES-CMAC (RFC 4494, RFC 4615), as PRF and as integrity algorithm;
 // the MODP groups of RFC 3526, the ECP groups of RFC 5903, Curve25519
