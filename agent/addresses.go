@@ -28,6 +28,7 @@ func (a *Agent) addressesChanged() {
 	}
 	a.main.Info("addresses of this host have changed")
 	a.host = host
+	a.devices.set(host)
 	a.rebind()
 	a.tellAddresses()
 	if err := a.policy.post(a.ctx, policy.Addresses{Interfaces: host}); err != nil {

@@ -83,6 +83,7 @@ type Agent struct {
 	plan atomic.Pointer[plan] // a reload replaces it
 
 	reloading sync.Mutex // one reload at a time; guards host and ending
+	devices   devices
 	host      []policy.Interface
 	ending    bool
 
@@ -126,6 +127,7 @@ func (a *Agent) start() error {
 	if a.host, err = interfaces(); err != nil {
 		return fmt.Errorf("addresses of this host: %w", err)
 	}
+	a.devices.set(a.host)
 	first, err := a.prepare(nil, nil)
 	if err != nil {
 		return err
@@ -146,6 +148,11 @@ func (a *Agent) start() error {
 	a.report(p.findings)
 	a.configureLog(p)
 	a.plan.Store(p)
+	a.undo = append(a.undo, func() { a.removeLinks(nil) })
+	if err := a.makeLinks(p.cfg); err != nil {
+		return err
+	}
+	a.removeLinks(xfrmLinks(p.cfg)) // of a run that crashed
 	if err := a.startSockets(); err != nil {
 		return err
 	}
@@ -261,6 +268,9 @@ func (a *Agent) startKernel(i config.Interface) error {
 	a.bypass = i.ApplicationBypass || mustBypass(a.backend)
 	if !i.ApplicationBypass && a.bypass {
 		a.main.Warn("application_bypass off has no effect: with this kernel backend IKE's packets would find no way past the policies", "kernel", a.backend.Name())
+	}
+	if a.backend.Capabilities().Offload {
+		a.backend = &offloading{a.backend, &a.devices}
 	}
 	a.main.Info("kernel backend "+a.backend.Name(), "why", a.why)
 	if clear := a.backend.Capabilities().ClearInbound; clear != "" {

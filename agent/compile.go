@@ -52,7 +52,7 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 		o.ReadSecret = ReadSecret
 	}
 	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote),
-		usable: make(map[*config.Policy][]*config.IPsec)}
+		usable: make(map[*config.Policy][]*config.IPsec), said: make(map[config.Finding]bool)}
 	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen,
 		MaxHalfOpenAddress: maxFromAddress, MaxHalfOpenNetwork: maxFromNetwork}
 	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
@@ -94,12 +94,15 @@ type compiler struct {
 	byRemote map[*config.Remote]*ikev2.Remote
 	usable   map[*config.Policy][]*config.IPsec // the bundles that IKEv2 offers
 	findings config.Findings
+	said     map[config.Finding]bool
 }
 
 func (c *compiler) find(s config.Severity, pos config.Pos, code, hint, format string, args ...any) {
-	c.findings = append(c.findings, config.Finding{
-		Code: code, Severity: s, Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint,
-	})
+	f := config.Finding{Code: code, Severity: s, Pos: pos, Text: fmt.Sprintf(format, args...), Hint: hint}
+	if !c.said[f] { // several selectors may use one policy
+		c.said[f] = true
+		c.findings = append(c.findings, f)
+	}
 }
 
 // where is a position as explanations name it: the file's own name and the line.

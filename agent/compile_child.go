@@ -30,6 +30,8 @@ func (c *compiler) child(p config.Pair) {
 		Level: levelOf(pol.Level),
 		ReqID: c.reqIDs.of(p),
 
+		Binding: c.binding(pol),
+
 		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
 	}
 	child.MyEnd, child.PeerEnd = childEnds(pol)

@@ -41,6 +41,7 @@ func (c *compiler) selector(s *config.Selector) *policy.Selector {
 		SrcPort:   kernel.PortRange(s.SrcPort),
 		DstPort:   kernel.PortRange(s.DstPort),
 		Order:     s.Order,
+		Binding:   c.clearBinding(pol),
 	}
 	if s.Direction == config.Inbound {
 		out.Direction = kernel.In
@@ -82,6 +83,7 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 	if list := c.bundles(pol); len(list) > 0 {
 		out.Bundle = protocols(list[0])
 	}
+	out.Binding, out.MSS = policyBinding(c.binding(pol)), c.segment(pol)
 	if s.Direction == config.Outbound {
 		out.Child = s.Name
 	} else if s.Reverse != nil {

@@ -43,6 +43,9 @@ func (a *Agent) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.makeLinks(p.cfg); err != nil {
+		return err
+	}
 	old := a.sockets.all()
 	list, err := a.openSockets(binds(p.cfg.Interface, a.host), old)
 	if err != nil {
@@ -64,6 +67,7 @@ func (a *Agent) reload(ctx context.Context) error {
 	if err := a.reconfigure(ctx, p.compiled); err != nil {
 		return err
 	}
+	a.removeLinks(xfrmLinks(p.cfg))
 	// Names come behind the selectors that hold them, so that no answer passes
 	// before the policy manager knows what it has to wait for.
 	if a.names != nil {

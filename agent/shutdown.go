@@ -27,6 +27,7 @@ func (a *Agent) Shutdown(ctx context.Context) {
 	a.stopEngines(ctx)
 	a.sweep(ctx)
 	a.stopPolicies()
+	a.removeLinks(nil)
 	a.stopMoving()
 	if err := a.backend.Close(); err != nil {
 		a.main.Error("closing the kernel backend", "error", err)

@@ -94,10 +94,11 @@ func rank(s *Selector) uint32 {
 	return s.Order
 }
 
-// takes reports whether t's protocol and ports hold all of s's.
+// takes reports whether t's protocol and ports hold all of s's, where no mark or
+// interface keeps them apart.
 func takes(t, s *Selector) bool {
 	holds := func(a, b PortRange) bool { return a.First <= b.First && b.Last <= a.Last }
-	return t != s && (t.Protocol == 0 || t.Protocol == s.Protocol) && holds(t.SrcPort, s.SrcPort) && holds(t.DstPort, s.DstPort)
+	return t != s && bindingKey(t.Policy) == bindingKey(s.Policy) && (t.Protocol == 0 || t.Protocol == s.Protocol) && holds(t.SrcPort, s.SrcPort) && holds(t.DstPort, s.DstPort)
 }
 
 // inetPairs are the pairs of a selector's numeric addresses of one family; none

@@ -55,7 +55,7 @@ func familiesMeet(src, dst []Address) bool {
 
 // checkClearPolicy warns of IPsec in a policy that uses none.
 func (r *resolver) checkClearPolicy(p *Policy, v view) {
-	for _, word := range []string{"remote_index", "ipsec_index", "ipsec_mode", "my_sa_ipaddr", "peers_sa_ipaddr"} {
+	for _, word := range []string{"remote_index", "ipsec_index", "ipsec_mode", "my_sa_ipaddr", "peers_sa_ipaddr", "start", "xfrm_interface", "hw_offload", "mss_clamp"} {
 		e := v.own.get(word)
 		if e == nil {
 			continue
@@ -145,6 +145,17 @@ func trafficKey(s *Selector, reversed bool) string {
 	return b.String()
 }
 
+// bindingKey is what tells policies for the same traffic apart in a kernel.
+func bindingKey(p *Policy) string {
+	switch {
+	case p == nil || p.IfID == 0 && p.Mark == nil:
+		return ""
+	case p.Mark == nil:
+		return fmt.Sprint(p.IfID)
+	}
+	return fmt.Sprint(p.IfID, " ", *p.Mark)
+}
+
 // linkReverses finds the reverse of each selector and warns of selectors that
 // match the same traffic.
 func (r *resolver) linkReverses() {
@@ -155,7 +166,7 @@ func (r *resolver) linkReverses() {
 			continue
 		}
 		key := trafficKey(s, false)
-		traffic := key[len(s.PolicyIndex):]
+		traffic := key[len(s.PolicyIndex):] + bindingKey(s.Policy)
 		if old := byTraffic[s.Direction][traffic]; old != nil {
 			r.warnf("same-traffic", at(s.Pos, "selector"), "remove one of them",
 				"selectors %s and %s match the same traffic", clip(old.Name), clip(s.Name))

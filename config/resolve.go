@@ -269,6 +269,7 @@ func (r *resolver) build() {
 	r.checkSameIDs()
 	r.checkPools()
 	r.checkNames()
+	r.checkInterfaces()
 	r.checkInterface()
 	if !r.report.list.HasErrors() { // these would only echo errors elsewhere
 		r.checkReverses()

@@ -229,11 +229,11 @@ var trafficDirectives = []directive{
 	{name: "initial_child_ke", where: inPolicy, value: oneOf(initialChildKEWords), idle: notYet, quiet: uint8(InitialChildKEOff)},
 
 	{name: "start", where: inPolicy, value: boolean, idle: notYet},
-	{name: "if_id", where: inPolicy, value: number32, idle: notYet},
-	{name: "xfrm_interface", where: inPolicy, value: interfaceName, idle: notYet},
-	{name: "mark", where: inPolicy, value: markValue, idle: notYet},
-	{name: "hw_offload", where: inPolicy, value: oneOf(offloadWords), idle: notYet, quiet: uint8(OffloadOff)},
-	{name: "mss_clamp", where: inPolicy, value: mssValue, idle: notYet, quiet: MSSClamp{}},
+	{name: "if_id", where: inPolicy, value: number32},
+	{name: "xfrm_interface", where: inPolicy, value: interfaceName},
+	{name: "mark", where: inPolicy, value: markValue},
+	{name: "hw_offload", where: inPolicy, value: oneOf(offloadWords)},
+	{name: "mss_clamp", where: inPolicy, value: mssValue},
 
 	{name: "ipsec_sa_lifetime_time", where: inIPsec, value: timeSpan},
 	{name: "ipsec_sa_lifetime_byte", where: inIPsec, value: octets},

@@ -169,8 +169,6 @@ func (d *directive) asksNothing(val any) bool {
 		return v == 0 && d.quiet == nil || d.quiet == v
 	case time.Duration:
 		return v == 0 && d.quiet == nil || d.quiet == v
-	case MSSClamp:
-		return d.quiet == v
 	}
 	return false
 }

@@ -107,6 +107,29 @@ func (r *resolver) buildExtensions(p *Policy, v view) {
 	}
 }
 
+// checkInterfaces reports XFRM interfaces that cannot be: each has one interface
+// identifier, and each identifier one interface.
+func (r *resolver) checkInterfaces() {
+	byName, byID := map[string]*Policy{}, map[uint32]*Policy{}
+	for _, p := range r.config.Policies {
+		if p.XFRMInterface == "" || p.IfID == 0 {
+			continue
+		}
+		if old := byName[p.XFRMInterface]; old == nil {
+			byName[p.XFRMInterface] = p
+		} else if old.IfID != p.IfID {
+			r.errorf("interface-conflict", at(p.Pos, "policy"), "give both the same if_id, or one another xfrm_interface",
+				"policies %s and %s have the xfrm_interface %s and different if_id", clip(old.Name), clip(p.Name), p.XFRMInterface)
+		}
+		if old := byID[p.IfID]; old == nil {
+			byID[p.IfID] = p
+		} else if old.XFRMInterface != p.XFRMInterface {
+			r.errorf("interface-conflict", at(p.Pos, "policy"), "give both the same xfrm_interface, or one another if_id",
+				"policies %s and %s have the if_id %d and different xfrm_interfaces", clip(old.Name), clip(p.Name), p.IfID)
+		}
+	}
+}
+
 // replayWindow reads the anti-replay window of an ipsec section.
 func (r *resolver) replayWindow(v view) uint32 {
 	n := get(v, "replay_window", defaultReplayWindow)

@@ -17,12 +17,16 @@ type Link struct {
 	MTU     int    // octets of a packet
 	Address []byte // link-layer address
 	Up      bool   // set up by the administrator
+	Alias   string // free text; "" when nobody gave one
+	IfID    uint32 // of an XFRM interface
 }
 
 const ifInfoLen = unix.SizeofIfInfomsg
 
-// vethInfoPeer is VETH_INFO_PEER of linux/veth.h.
-const vethInfoPeer = 1
+const (
+	vethInfoPeer = 1 // VETH_INFO_PEER of linux/veth.h
+	xfrmIfID     = 2 // IFLA_XFRM_IF_ID of linux/if_link.h
+)
 
 // linkHeader is struct ifinfomsg.
 func linkHeader(index int, flags, change uint32) []byte {
@@ -79,15 +83,32 @@ func parseLink(m netlink.Message) (Link, bool) {
 			l.MTU = int(a.U32())
 		case unix.IFLA_ADDRESS:
 			l.Address = append([]byte(nil), a.Octets()...)
+		case unix.IFLA_IFALIAS:
+			l.Alias = a.String()
 		case unix.IFLA_LINKINFO:
-			for info := a.Nested(); info.Next(); {
-				if info.Type() == unix.IFLA_INFO_KIND {
-					l.Kind = info.String()
+			l.parseInfo(a.Nested())
+		}
+	}
+	return l, a.Err() == nil
+}
+
+// parseInfo reads what an interface has of its kind.
+func (l *Link) parseInfo(info *netlink.Attributes) {
+	for info.Next() {
+		switch info.Type() {
+		case unix.IFLA_INFO_KIND:
+			l.Kind = info.String()
+		case unix.IFLA_INFO_DATA:
+			if l.Kind != KindXFRM {
+				continue
+			}
+			for data := info.Nested(); data.Next(); {
+				if data.Type() == xfrmIfID {
+					l.IfID = data.U32()
 				}
 			}
 		}
 	}
-	return l, a.Err() == nil
 }
 
 // SetUp sets an interface up or down.
@@ -151,6 +172,23 @@ func (c *Conn) AddVeth(a, z VethEnd) error {
 		})
 	})
 	return c.do("add veth pair "+a.Name+", "+z.Name, unix.RTM_NEWLINK, netlink.FlagCreate|netlink.FlagExcl, &b)
+}
+
+// KindXFRM is the Kind of XFRM interfaces.
+const KindXFRM = "xfrm"
+
+// AddXFRM makes an XFRM interface, which carries the traffic of the SAs and
+// policies with its interface identifier. The alias tells whose it is.
+func (c *Conn) AddXFRM(name string, ifID uint32, alias string) error {
+	var b netlink.Builder
+	b.Raw(linkHeader(0, 0, 0))
+	b.String(unix.IFLA_IFNAME, name)
+	b.String(unix.IFLA_IFALIAS, alias)
+	b.Nested(unix.IFLA_LINKINFO, func(b *netlink.Builder) {
+		b.String(unix.IFLA_INFO_KIND, KindXFRM)
+		b.Nested(unix.IFLA_INFO_DATA, func(b *netlink.Builder) { b.U32(xfrmIfID, ifID) })
+	})
+	return c.do("add XFRM interface "+name, unix.RTM_NEWLINK, netlink.FlagCreate|netlink.FlagExcl, &b)
 }
 
 // DeleteLink removes an interface; a veth end takes the other end with it.
