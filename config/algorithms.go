@@ -29,7 +29,7 @@ type algorithm struct {
 const (
 	mustNot   = "RFC 8247 and RFC 8221 forbid it or advise against it"
 	obsolete  = "it is obsolete"
-	notBuilt  = "it is not built yet"
+	noSecrecy = "it does not encrypt"
 	weakSHA1  = "RFC 8247 and RFC 8221 keep SHA-1 for old peers alone; use hmac_sha2_256"
 	weak3DES  = "RFC 8247 and RFC 8221 advise against it, and the time it takes depends on the key and the data"
 	smallMODP = "the group is too small (RFC 8247 §2.4)"
@@ -51,16 +51,23 @@ var encryptions = map[string]encryptionName{
 	"aes192_cbc":        {t.ENCR_AES_CBC, []uint16{192}, false, true, ""},
 	"aes256_cbc":        {t.ENCR_AES_CBC, []uint16{256}, false, true, ""},
 
-	"aes_gcm8":     {t.ENCR_AES_GCM_8, aesBits, true, true, ""}, // ESP alone
-	"aes_gcm12":    {t.ENCR_AES_GCM_12, aesBits, true, true, ""},
-	"aes_ccm":      {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
-	"aes_ccm8":     {t.ENCR_AES_CCM_8, aesBits, true, true, ""},
-	"aes_ccm12":    {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
-	"aes_ccm16":    {t.ENCR_AES_CCM_16, aesBits, true, true, ""},
-	"aes_ctr":      {t.ENCR_AES_CTR, aesBits, false, true, ""},
-	"null_enc":     {t.ENCR_NULL, fixed, false, false, "it does not encrypt"},
-	"3des_cbc":     {t.ENCR_3DES, fixed, false, true, weak3DES},
-	"3des":         {t.ENCR_3DES, fixed, false, true, weak3DES},
+	"aes_gcm8":  {t.ENCR_AES_GCM_8, aesBits, true, true, ""}, // ESP alone
+	"aes_gcm12": {t.ENCR_AES_GCM_12, aesBits, true, true, ""},
+	"aes_ccm":   {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
+	"aes_ccm8":  {t.ENCR_AES_CCM_8, aesBits, true, true, ""},
+	"aes_ccm12": {t.ENCR_AES_CCM_12, aesBits, true, true, ""},
+	"aes_ccm16": {t.ENCR_AES_CCM_16, aesBits, true, true, ""},
+	"aes_ctr":   {t.ENCR_AES_CTR, aesBits, false, true, ""},
+	"null_enc":  {t.ENCR_NULL, fixed, false, true, noSecrecy},                // ESP alone
+	"aes_gmac":  {t.ENCR_NULL_AUTH_AES_GMAC, aesBits, true, true, noSecrecy}, // ESP alone
+	"3des_cbc":  {t.ENCR_3DES, fixed, false, true, weak3DES},
+	"3des":      {t.ENCR_3DES, fixed, false, true, weak3DES},
+
+	// with the sequence number as IV (RFC 8750), for ESP alone
+	"aes_gcm_iiv":           {t.ENCR_AES_GCM_16_IIV, aesBits, true, true, ""},
+	"aes_ccm8_iiv":          {t.ENCR_AES_CCM_8_IIV, aesBits, true, true, ""},
+	"chacha20_poly1305_iiv": {t.ENCR_CHACHA20_POLY1305_IIV, fixed, true, true, ""},
+
 	"des_cbc":      {t.ENCR_DES, fixed, false, false, mustNot},
 	"des_cbc_iv64": {0, fixed, false, false, mustNot},
 	"des_cbc_iv32": {0, fixed, false, false, mustNot},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 
 	t "racoon2/ikev2/transform"
@@ -12,7 +13,7 @@ func TestBuiltAlgorithms(tt *testing.T) {
 		switch {
 		case said && !built:
 			tt.Errorf("%s counts as built and is not", name)
-		case !said && built && why == notBuilt:
+		case !said && built && why == "":
 			tt.Errorf("%s is built and does not count", name)
 		}
 	}
@@ -30,5 +31,35 @@ func TestBuiltAlgorithms(tt *testing.T) {
 	}
 	for name, row := range groups {
 		check(name, row.built, t.KE(row.id).Built(), row.why)
+	}
+}
+
+// TestAlgorithmsOfESP: what ESP alone has is left out of kmp_enc_alg with words, and
+// what does not encrypt is taken by ESP with a warning.
+func TestAlgorithmsOfESP(tt *testing.T) {
+	for name, aead := range map[string]bool{"null_enc": false, "aes_gmac": true, "aes_gcm8": true, "aes_gcm_iiv": true, "aes_ccm8_iiv": true, "chacha20_poly1305_iiv": true} {
+		d := newDraft()
+		d.set("ikev2", "kmp_enc_alg", "{ aes_gcm; "+name+"; }")
+		d.set("sa", "esp_enc_alg", "{ "+name+"; }")
+		c, fs := one(tt, d.String())
+		said := ""
+		for _, f := range fs {
+			said += f.String() + "\n"
+		}
+		if !strings.Contains(said, name+" is left out: it is for ESP alone") {
+			tt.Errorf("%s in kmp_enc_alg: %s", name, said)
+		}
+		if weak := strings.Contains(said, name+" is weak: it does not encrypt"); weak != (name == "null_enc" || name == "aes_gmac") {
+			tt.Errorf("%s in esp_enc_alg: %s", name, said)
+		}
+		for _, e := range c.Remote("peer").IKEv2.Proposals[0].Encr {
+			if e.ID != t.ENCR_AES_GCM_16 {
+				tt.Errorf("IKE has %v", e.ID)
+			}
+		}
+		p := c.index.sas["transform"].Proposals
+		if len(p) != 1 || p[0].Encr[0].ID != encryptions[name].id || (len(p[0].Integ) == 0) != aead {
+			tt.Errorf("%s: %+v", name, p)
+		}
 	}
 }

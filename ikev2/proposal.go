@@ -51,6 +51,14 @@ func listChoice[T ~uint16](kind transform.Type, list []T) choice {
 	return c
 }
 
+// optionalChoice is of a type that RFC 7296 §3.3.3 makes optional: where the list
+// has "none" (0), a proposal without the type says the same (§3.3.2).
+func optionalChoice[T ~uint16](kind transform.Type, list []T) choice {
+	c := listChoice(kind, list)
+	c.mayBeAbsent = slices.Contains(list, 0)
+	return c
+}
+
 // noneChoice accepts the absence of a type, and its transform "none" (0).
 func noneChoice(kind transform.Type) choice {
 	return choice{kind: kind, transforms: []message.Transform{{Type: kind}}, mayBeAbsent: true}
@@ -62,13 +70,18 @@ func integChoice(list []transform.INTEG) choice {
 	if len(list) == 0 {
 		return noneChoice(transform.TypeINTEG)
 	}
-	return listChoice(transform.TypeINTEG, list)
+	return optionalChoice(transform.TypeINTEG, list)
 }
 
-// ikeAlternatives are what a remote offers or accepts for the IKE SA.
+// ikeAlternatives are what a remote offers or accepts for the IKE SA: never a
+// cipher that is for ESP alone (RFC 8750 §7, RFC 4543 §1).
 func (r *Remote) ikeAlternatives() []alternative {
 	list := make([]alternative, 0, len(r.Proposals))
 	for _, p := range r.Proposals {
+		p.Encr = slices.DeleteFunc(slices.Clone(p.Encr), func(e Encryption) bool { return !e.ID.UsableForIKE() })
+		if len(p.Encr) == 0 {
+			continue
+		}
 		list = append(list, alternative{message.ProtocolIKE, []choice{
 			encrChoice(p.Encr), listChoice(transform.TypePRF, p.PRF), integChoice(p.Integ), listChoice(transform.TypeKE, p.KE),
 		}})
@@ -94,7 +107,7 @@ func (c *Child) alternatives(use keUse, groups []transform.KE) []alternative {
 		ke := noneChoice(transform.TypeKE)
 		switch {
 		case use != keNever && len(p.KE) > 0:
-			ke = listChoice(transform.TypeKE, p.KE)
+			ke = optionalChoice(transform.TypeKE, p.KE)
 		case use == keRespond:
 			ke.transforms = append(ke.transforms, listChoice(transform.TypeKE, groups).transforms...)
 		}
@@ -284,8 +297,7 @@ func verifyChoice(offered, answer []message.Proposal) (*chosen, error) {
 func verifyTransforms(p, got message.Proposal) (*chosen, error) {
 	seen := map[transform.Type]bool{}
 	for _, t := range got.Transforms {
-		none := t.ID == 0 && (t.Type == transform.TypeINTEG || t.Type == transform.TypeKE)
-		if len(ofType(p.Transforms, t.Type)) == 0 && none {
+		if isNone(t) && len(ofType(p.Transforms, t.Type)) == 0 {
 			continue // "none" where nothing was offered says the same as silence
 		}
 		if t.Unknown || !slices.Contains(p.Transforms, t) {
@@ -297,11 +309,19 @@ func verifyTransforms(p, got message.Proposal) (*chosen, error) {
 		seen[t.Type] = true
 	}
 	for _, t := range p.Transforms {
-		if !seen[t.Type] {
+		none := slices.ContainsFunc(p.Transforms, func(o message.Transform) bool { return o.Type == t.Type && isNone(o) })
+		if !seen[t.Type] && !none { // silence says "none", where that was offered
 			return nil, fmt.Errorf("the answer chooses no %s", typeName(t.Type))
 		}
 	}
 	return &chosen{number: got.Number, protocol: got.Protocol, spi: got.SPI, transforms: got.Transforms}, nil
+}
+
+// isNone says that a transform stands for the absence of its type: Transform ID 0
+// of a type that some protocol can do without (RFC 7296 §3.3.2, §3.3.3). SN 0 is an
+// answer, not its absence.
+func isNone(t message.Transform) bool {
+	return t.ID == 0 && (t.Type == transform.TypeINTEG || t.Type == transform.TypeKE)
 }
 
 func ofType(list []message.Transform, kind transform.Type) []message.Transform {
