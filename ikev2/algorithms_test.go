@@ -196,3 +196,63 @@ func TestNoneAgainstAbsence(t *testing.T) {
 		}
 	}
 }
+
+// badValues are public values that RFC 6989 and the lengths of RFC 7296 §3.4 forbid.
+func badValues(ke transform.KE) map[string][]byte {
+	n := ke.PublicLen()
+	one := append(make([]byte, n-1), 1)
+	bad := map[string][]byte{"empty": nil, "short": make([]byte, n-1), "long": make([]byte, n+1), "zero": make([]byte, n), "one": one}
+	switch ke {
+	case transform.KE_CURVE25519, transform.KE_CURVE448:
+		bad["one"] = append([]byte{1}, make([]byte, n-1)...) // little-endian, of small order
+	default: // above every prime of this length, and off every curve
+		bad["all ones"] = []byte(strings.Repeat("\xff", n))
+	}
+	return bad
+}
+
+// Whatever value of whatever group a stranger or a peer sends, nothing comes of it:
+// no IKE SA, no child, and no answer with keys.
+func TestBadValuesOfEveryGroup(t *testing.T) {
+	for _, ke := range []transform.KE{transform.KE_MODP_2048, transform.KE_MODP_4096, transform.KE_ECP_256, transform.KE_ECP_384, transform.KE_ECP_521,
+		transform.KE_CURVE25519, transform.KE_CURVE448} {
+		for name, value := range badValues(ke) {
+			t.Run(ke.String()+" "+name, func(t *testing.T) {
+				w, a, b := pair(t)
+				for _, n := range w.nodes {
+					n.change(func(_ *Settings, r *Remote, c *Child) {
+						r.Proposals[0].KE = append(r.Proposals[0].KE, ke)
+						c.Proposals[0].KE = []transform.KE{ke}
+					})
+				}
+				data, err := message.Encode(&message.Message{
+					Header: message.Header{SPIi: 5, Major: 2, Exchange: message.IKE_SA_INIT, Flags: message.FlagInitiator},
+					Payloads: []message.Payload{
+						&message.SA{Proposals: offer(b.e.settings.Remotes[0].ikeAlternatives(), nil)},
+						&message.KE{Method: ke, Data: value}, &message.Nonce{Data: make([]byte, 32)},
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.at("192.0.2.1:500", data)
+				b.wantReason(reasonInvalidKE)
+				b.wantNothing()
+
+				a.initiate()
+				w.settle()
+				w.advance(time.Minute)
+				sa := a.e.all()[0]
+				set := sa.children[0].traffic
+				a.forge(b, message.CREATE_CHILD_SA, []message.Payload{
+					&message.SA{Proposals: offer(a.e.settings.Remotes[0].Children[0].alternatives(keOffer, nil), []byte{1, 2, 3, 4})},
+					&message.Nonce{Data: make([]byte, 32)}, &message.KE{Method: ke, Data: value},
+					&message.TS{Initiator: true, Selectors: set.local}, &message.TS{Selectors: set.remote},
+				})
+				if got := len(b.kernel.sas); got > 2 {
+					t.Errorf("%d SAs", got)
+				}
+			})
+		}
+	}
+}

@@ -230,3 +230,43 @@ func BenchmarkGenerateKey(b *testing.B) {
 		})
 	}
 }
+
+// RFC 6989 §2.1 in every MODP group: 0, 1, p−1, p and p+1 are refused; 2 and p−2 are taken.
+func TestRangeOfEveryMODPGroup(t *testing.T) {
+	for _, k := range []KE{KE_MODP_1536, KE_MODP_2048, KE_MODP_3072, KE_MODP_4096, KE_MODP_6144, KE_MODP_8192} {
+		key, err := NewPrivateKey(k, []byte{3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := bigPrime(t, k)
+		value := func(base *big.Int, delta int64) []byte {
+			return new(big.Int).Add(base, big.NewInt(delta)).FillBytes(make([]byte, k.PublicLen()))
+		}
+		zero := new(big.Int)
+		for _, bad := range [][]byte{value(zero, 0), value(zero, 1), value(p, -1), value(p, 0), value(p, 1)} {
+			if _, err := key.SharedSecret(bad); err == nil {
+				t.Errorf("%v: %x… was taken", k, bad[:8])
+			}
+		}
+		if _, err := key.SharedSecret(value(p, -2)); err != nil {
+			t.Errorf("%v: p-2: %v", k, err)
+		}
+	}
+}
+
+// Points of small order, and lengths, of Curve448 (RFC 8031 §3.2, RFC 7748 §6.2).
+func TestCurve448Refuses(t *testing.T) {
+	key, err := GenerateKey(KE_CURVE448)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := append([]byte{1}, make([]byte, 55)...)
+	minusOne := bytes.Repeat([]byte{0xff}, 56) // p - 1 = 2^448 - 2^224 - 2
+	minusOne[28] = 0xfe
+	minusOne[0] = 0xfe
+	for _, bad := range [][]byte{nil, make([]byte, 55), make([]byte, 57), make([]byte, 56), one, minusOne} {
+		if _, err := key.SharedSecret(bad); err == nil {
+			t.Errorf("%x was taken", bad)
+		}
+	}
+}
