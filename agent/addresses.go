@@ -37,7 +37,7 @@ func (a *Agent) addressesChanged() {
 	before := a.plan.Load()
 	caps := a.backend.Capabilities()
 	compiled, findings := Compile(before.cfg, CompileOptions{
-		Interfaces: host, ReqIDs: before.compiled.ReqIDs, Kernel: &caps,
+		Interfaces: host, ReqIDs: before.compiled.ReqIDs, Kernel: &caps, Names: a.names.addresses,
 		ReadSecret: func(path string) ([]byte, error) { return before.secrets[path], nil },
 	})
 	if findings.HasErrors() {

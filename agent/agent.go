@@ -28,6 +28,7 @@ type Options struct {
 	Log    *logging.Log // required; stays the caller's
 	// LogFormat is the form of the log; "" is as the configuration says.
 	LogFormat logging.Format
+	Etc       string // where hosts, nsswitch.conf and resolv.conf are; "" is /etc
 	// Backend, when set, is used instead of the one that Kernel names; the
 	// agent closes it.
 	Backend kernel.Backend
@@ -76,7 +77,7 @@ type Agent struct {
 	homes    homes
 	sockets  endpoints
 	control  *control
-	names    *resolving // nil while the resolver is off
+	names    *resolving // nil before the resolver has started
 	watchers watchers
 	counters counters
 
@@ -100,6 +101,9 @@ func Start(o Options) (*Agent, error) {
 	}
 	if o.RunDir == "" {
 		o.RunDir = DefaultRunDir
+	}
+	if o.Etc == "" {
+		o.Etc = "/etc"
 	}
 	if o.Load == nil {
 		o.Load = func(path string) (*config.Config, config.Findings) {
@@ -192,7 +196,7 @@ func (a *Agent) prepare(caps *kernel.Capabilities, reqIDs map[string]uint32) (*p
 	p := &plan{cfg: cfg, secrets: make(map[string][]byte)}
 	var more config.Findings
 	p.compiled, more = Compile(cfg, CompileOptions{
-		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs,
+		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs, Names: a.names.addresses,
 		ReadSecret: func(path string) ([]byte, error) {
 			key, err := ReadSecret(path)
 			if err == nil {

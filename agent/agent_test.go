@@ -126,7 +126,7 @@ func (h *host) options() Options {
 	})
 	return Options{
 		Config: filepath.Join(h.dir, "racoon2.conf"), RunDir: filepath.Join(h.dir, "run"),
-		Log: log, Backend: h.kernel,
+		Log: log, Backend: h.kernel, Etc: h.dir,
 	}
 }
 

@@ -22,7 +22,16 @@ func (c commands) look(f func(*resolver.Resolver, time.Time)) error {
 	return c.a.names.proxy.Look(f)
 }
 
-// Stats are the resolver's counters; nothing is counted while it is off.
+// lookServers does so for those who ask for servers, which is no business of
+// theirs while the DNS proxy is off.
+func (c commands) lookServers(f func(*resolver.Resolver, time.Time)) error {
+	if !c.a.plan.Load().cfg.Resolver.On {
+		return spmif.ErrNoResolver
+	}
+	return c.look(f)
+}
+
+// Stats are the resolver's counters.
 func (c commands) Stats() (out [9]uint64) {
 	_ = c.look(func(r *resolver.Resolver, _ time.Time) { out = r.Stats().Counters() })
 	return out
@@ -66,7 +75,7 @@ func (c commands) DeleteFQDN(name string) error {
 
 func (c commands) changeAdded(name string, change func(added []string, name string) ([]string, error)) error {
 	r := c.a.names
-	if r == nil {
+	if r == nil || !c.a.plan.Load().cfg.Resolver.On {
 		return spmif.ErrNoResolver
 	}
 	canonical, err := resolver.Canonical(name)
@@ -86,7 +95,7 @@ func (c commands) changeAdded(name string, change func(added []string, name stri
 
 // Servers lists the upstream servers in their order.
 func (c commands) Servers() (servers []netip.Addr, err error) {
-	err = c.look(func(r *resolver.Resolver, now time.Time) {
+	err = c.lookServers(func(r *resolver.Resolver, now time.Time) {
 		for _, s := range r.Servers(now) {
 			servers = append(servers, s.Addr.Addr())
 		}
@@ -115,7 +124,7 @@ func (c commands) ChangeServer(addr netip.Addr) error {
 func (c commands) changeServers(addr netip.Addr, add bool, change func(*resolver.Resolver, netip.AddrPort) error) error {
 	addr = addr.Unmap()
 	var failed error
-	err := c.look(func(r *resolver.Resolver, now time.Time) {
+	err := c.lookServers(func(r *resolver.Resolver, now time.Time) {
 		at := netip.AddrPortFrom(addr, portDNS)
 		for _, s := range r.Servers(now) {
 			if s.Addr.Addr() != addr {

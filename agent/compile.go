@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,6 +33,9 @@ type CompileOptions struct {
 	// ReadSecret reads a key file and holds it to the rules for secrets; nil
 	// is the operating system's: a regular file, of this user, closed to others.
 	ReadSecret func(path string) ([]byte, error)
+	// Names gives the addresses of a peer's host name, as far as they are known;
+	// nil knows none.
+	Names func(name string) []netip.Addr
 	// Kernel, when set, drops what this kernel cannot do, with a warning.
 	Kernel *kernel.Capabilities
 }

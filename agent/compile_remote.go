@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"racoon2/config"
@@ -59,24 +60,36 @@ func encryptions(in []config.Encryption) []ikev2.Encryption {
 // peers compiles peers_ipaddr. Without one the peer is told by its identity
 // alone, from wherever it comes.
 func (c *compiler) peers(k *config.IKEv2, out *ikev2.Remote) {
-	if len(k.PeersIPAddr) == 0 {
-		out.AnyPeer = true
-		return
-	}
-	for _, a := range k.PeersIPAddr {
+	out.Peers, out.AnyPeer = c.peerAddresses(k.PeersIPAddr)
+	out.AnyPeer = out.AnyPeer || len(k.PeersIPAddr) == 0
+}
+
+// peerAddresses are the addresses of a peer, those of its names as far as they
+// are known; any says that all addresses are.
+func (c *compiler) peerAddresses(list []config.Address) (out []netip.AddrPort, any bool) {
+	for _, a := range list {
+		var addrs []netip.Addr
 		switch {
 		case a.Kind == config.AddressMacro && a.Macro.Any():
-			out.AnyPeer = true
+			any = true
 		case a.Kind == config.AddressFQDN:
-			c.find(config.Warning, a.Pos, "host-name", "write the address", "the host name %s is left out: names of peers are not looked up yet", a.Name)
+			if c.o.Names != nil {
+				addrs = c.o.Names(a.Name)
+			}
 		case a.Kind == config.AddressInet:
-			out.Peers = append(out.Peers, netip.AddrPortFrom(a.Addr, a.Port))
+			addrs = []netip.Addr{a.Addr}
 		case a.Kind == config.AddressMacro:
 			for _, p := range c.expand(a) {
-				out.Peers = append(out.Peers, netip.AddrPortFrom(p.Addr(), a.Port))
+				addrs = append(addrs, p.Addr())
+			}
+		}
+		for _, addr := range addrs {
+			if at := netip.AddrPortFrom(addr, a.Port); !slices.Contains(out, at) {
+				out = append(out, at)
 			}
 		}
 	}
+	return out, any
 }
 
 // identities compiles my_id and peers_id.

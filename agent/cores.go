@@ -132,12 +132,24 @@ func (a *Agent) home(name string) int {
 	if shard, ok := a.homes.of(name); ok {
 		return shard
 	}
-	for _, r := range a.plan.Load().compiled.IKEv2.Remotes {
-		if r.Name == name && len(r.Peers) > 0 {
-			return ikev2.ShardOfAddress(r.Peers[0].Addr(), len(a.shards))
-		}
+	if peers := a.peers(name); len(peers) > 0 {
+		return ikev2.ShardOfAddress(peers[0].Addr(), len(a.shards))
 	}
 	return 0
+}
+
+// peers are the addresses of a remote now.
+func (a *Agent) peers(name string) []netip.AddrPort {
+	p := a.plan.Load()
+	if r := p.cfg.Remote(name); r != nil && named(peersOf(r.IKEv2)) {
+		return a.peerAddresses(r.IKEv2.PeersIPAddr)
+	}
+	for _, r := range p.compiled.IKEv2.Remotes {
+		if r.Name == name {
+			return r.Peers
+		}
+	}
+	return nil
 }
 
 // route finds the address of this host that datagrams to remote leave from, by

@@ -70,10 +70,8 @@ func (a *Agent) reload(ctx context.Context) error {
 	a.removeLinks(xfrmLinks(p.cfg))
 	// Names come behind the selectors that hold them, so that no answer passes
 	// before the policy manager knows what it has to wait for.
-	if a.names != nil {
-		a.names.configure(p)
-	} else if p.cfg.Resolver.On {
-		a.main.Warn("the resolver does not start while the agent runs; restart it for that")
+	if err := a.names.configure(p); err != nil {
+		a.main.Warn("the DNS proxy", "error", err)
 	}
 	if len(leaving) == 0 {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"racoon2/config"
 	"racoon2/policy/spmif"
 	"racoon2/resolver"
 )
@@ -170,16 +172,55 @@ func testNames(t *testing.T, c *spmif.Client, up netip.Addr) {
 	}
 }
 
-// Without a resolver the commands say so, and host names are refused.
+// Without the DNS proxy the commands say so, and names are looked up past it: in
+// the hosts file, which is followed, and at the name servers.
 func TestResolverOff(t *testing.T) {
 	a, b := newPair(t)
 	a.start()
 	if err := a.client().FQDNAdd("x.example.com"); err == nil || !strings.Contains(err.Error(), "resolver is off") {
 		t.Error(err)
 	}
-	a.configure(b, "selector web_out { direction outbound; src 127.0.0.1; dst www.example.com; policy_index protect; };")
-	if err := a.agent.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "resolver is off") {
-		t.Error(err)
+	up := newNameServer(t)
+	up.set("127.0.0.7")
+	a.configure(b, fmt.Sprintf(`resolver { nameserver %v port %d; };
+selector web_out { direction outbound; src 127.0.0.1; dst www.example.com; policy_index protect; };
+selector file_out { direction outbound; src 127.0.0.1; dst file.example.com; policy_index protect; };
+`, up.at.Addr(), up.at.Port()))
+	a.write("hosts", "127.0.0.9 file.example.com\n")
+	if err := a.agent.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the policies", func() bool {
+		return a.states("web_out")["127.0.0.7"] == "protect" && a.states("file_out")["127.0.0.9"] == "protect"
+	})
+	a.write("hosts", "127.0.0.10 file.example.com # it has moved\n")
+	waitUntil(t, "the hosts file to be followed", func() bool { return a.states("file_out")["127.0.0.10"] == "protect" })
+}
+
+// What the configuration says of the resolver is what its core gets.
+func TestResolverSettings(t *testing.T) {
+	load := func(text string) resolver.Settings {
+		cfg, findings := config.Load("/c", config.Options{FS: config.Files{"/c": text}})
+		if findings.HasErrors() || findings.Count(config.Warning) > 0 {
+			t.Fatal(findings)
+		}
+		return resolverSettings(&cfg.Resolver)
+	}
+	want := resolver.Settings{
+		TTLFloor: 5 * time.Second, TTLCeiling: 24 * time.Hour, Grace: time.Minute, GateBound: time.Second, CacheSize: 10000,
+	}
+	if got := load("resolver { resolver on; nameserver 127.0.0.1; dns_query 127.0.0.1; };"); !reflect.DeepEqual(got, want) {
+		t.Errorf("by default %+v, want %+v", got, want)
+	}
+	want = resolver.Settings{
+		TTLFloor: -1, TTLCeiling: time.Hour, Grace: -1, GateBound: -1, GateOutcome: resolver.ServeAnswer, RequireDNSSEC: true,
+		Forward: []string{"corp.test"}, RateLimit: 10, RateBurst: 30, CacheSize: -1, Prefetch: true, ServeStale: time.Minute,
+	}
+	got := load(`resolver { resolver on; nameserver 127.0.0.1; dns_query 127.0.0.1; cache_size 0; ttl_floor 0; ttl_ceiling 1 hour;
+		serve_stale 1 min; prefetch on; gate_time 0; gate_outcome answer; address_grace_period 0; rate_limit 10; rate_burst 30;
+		require_dnssec on; forward corp.test; };`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

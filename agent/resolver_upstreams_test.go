@@ -12,7 +12,7 @@ import (
 // Over TLS and on this host a server's AD counts; elsewhere anybody may have set it.
 func TestUpstreams(t *testing.T) {
 	cfg, findings := config.Load("/c", config.Options{FS: config.Files{"/c": `resolver {
-		resolver on; nameserver { 127.0.0.1; 192.0.2.53 port 5353; 2001:db8::53 tls dns.example.org; }; };`}})
+		resolver on; nameserver { 127.0.0.1; 192.0.2.53 port 5353; 2001:db8::53 tls dns.example.org; dns.example.net tls; }; };`}})
 	if findings.HasErrors() {
 		t.Fatal(findings)
 	}
@@ -20,8 +20,10 @@ func TestUpstreams(t *testing.T) {
 		{Addr: netip.MustParseAddrPort("127.0.0.1:53"), Trusted: true},
 		{Addr: netip.MustParseAddrPort("192.0.2.53:5353")},
 		{Addr: netip.MustParseAddrPort("[2001:db8::53]:853"), TLSName: "dns.example.org", Trusted: true},
+		{Addr: netip.MustParseAddrPort("192.0.2.99:853"), TLSName: "dns.example.net", Trusted: true},
 	}
-	if got := upstreams(cfg.Resolver.NameServers); !reflect.DeepEqual(got, want) {
+	known := map[string][]netip.Addr{"dns.example.net.": {netip.MustParseAddr("192.0.2.99")}}
+	if got := upstreams(cfg.Resolver.NameServers, known); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -26,11 +26,18 @@ func (r *resolver) checkTraffic(s *Selector, name string, a Address) {
 		}
 	case a.Kind == AddressFQDN:
 		hint := nearMacro(a.Name)
-		if hint == "" {
-			hint = "write the address, or: resolver { resolver on; nameserver ADDRESS; dns_query ADDRESS; };"
+		switch {
+		case hint != "" || strings.HasPrefix(a.Name, "*."):
+			if hint == "" {
+				hint = "write: resolver { resolver on; nameserver ADDRESS; dns_query ADDRESS; };"
+			}
+			r.errorf("host-name", at(a.Pos, a.Name), hint,
+				"%s of selector %s is a host name, and the resolver is off", name, clip(s.Name))
+		case r.oneName(name+" of a selector", a):
+			r.warnf("host-name", at(a.Pos, a.Name), "write: resolver { resolver on; nameserver ADDRESS; dns_query ADDRESS; };",
+				"%s of selector %s is a host name, and the resolver is off: applications look the name up past it, and packets to a new address may leave in clear before its policy stands",
+				name, clip(s.Name))
 		}
-		r.errorf("host-name", at(a.Pos, a.Name), hint,
-			"%s of selector %s is a host name, and the resolver is off", name, clip(s.Name))
 	case a.Kind == AddressInet && a.HasPrefix && a.Prefix.Addr() != a.Addr.WithZone(""):
 		r.advise("host-bits", at(a.Pos, a.Addr.String()), "write "+a.Prefix.String(),
 			"%s has bits behind its prefix length; the network is %s", a.Addr, a.Prefix)

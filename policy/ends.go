@@ -39,7 +39,10 @@ func (e tunnelEnds) valid() bool { return isEnd(e.my) && isEnd(e.peer) }
 func isEnd(a netip.Addr) bool { return a.IsValid() && !a.IsUnspecified() }
 
 // unknownEnd is an end that will be known some time.
-type unknownEnd struct{ what string }
+type unknownEnd struct {
+	what   string
+	asking bool // it is about to be known, and nobody has to hear of it
+}
 
 func (e *unknownEnd) Error() string { return e.what + ": nothing is installed before it is" }
 
@@ -75,7 +78,7 @@ func (m *Manager) ends(u *unit, out *Outbox) (tunnelEnds, error) {
 	}
 	peers := m.peerEnds(sel)
 	if len(peers) == 0 {
-		return tunnelEnds{}, &unknownEnd{"no address of " + describeEnds(sel.PeerEnd) + ", the peer's end of the tunnel, is known yet"}
+		return tunnelEnds{}, &unknownEnd{what: "no address of " + describeEnds(sel.PeerEnd) + ", the peer's end of the tunnel, is known yet"}
 	}
 	var first error
 	for _, peer := range peers {
@@ -138,14 +141,17 @@ func (m *Manager) myEnd(u *unit, peer netip.Addr, out *Outbox) (netip.Addr, erro
 		if len(fitting) == 1 {
 			return fitting[0], nil
 		}
-		return netip.Addr{}, &unknownEnd{fmt.Sprintf("no address of %s, this host's end of the tunnel to %v, is known yet", describeEnds([]End{e}), peer)}
+		return netip.Addr{}, &unknownEnd{what: fmt.Sprintf("no address of %s, this host's end of the tunnel to %v, is known yet", describeEnds([]End{e}), peer)}
 	}
 	local, why := m.route(u, peer, out)
 	switch {
 	case e.given() && !slices.Contains(fitting, local):
 		return fitting[0], nil
 	case !local.IsValid():
-		return netip.Addr{}, &unknownEnd{fmt.Sprintf("this host's end of the tunnel, its address towards %v, is not known yet%s", peer, why)}
+		return netip.Addr{}, &unknownEnd{
+			what:   fmt.Sprintf("this host's end of the tunnel, its address towards %v, is not known yet%s", peer, why),
+			asking: why == "",
+		}
 	}
 	return local, nil
 }

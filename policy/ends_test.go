@@ -82,6 +82,12 @@ func TestEndByName(t *testing.T) {
 	r.run(Routed{Remote: a("198.51.100.1"), Local: a("192.0.2.7")})
 	r.wantPolicies(protected("192.0.2.7", "198.51.100.1")...)
 
+	// A child stands there: the policies stay when the name loses it.
+	up := ChildUp{Child: "net_out", Local: a("192.0.2.7"), Remote: a("198.51.100.1")}
+	r.run(up)
+	r.run(gateway(1))
+	r.wantPolicies(protected("192.0.2.7", "198.51.100.1")...)
+
 	// A child stands with the second address: there the policies are.
 	r.run(gateway(2, "198.51.100.1", "198.51.100.2"))
 	r.run(ChildUp{Child: "net_out", Local: a("192.0.2.7"), Remote: a("198.51.100.2")})
@@ -93,6 +99,8 @@ func TestEndByName(t *testing.T) {
 
 	// Without a child the name decides again.
 	r.run(gateway(4, "2001:db8::9"))
+	r.wantPolicies(protected("192.0.2.7", "198.51.100.3")...)
+	r.run(ChildDown{Child: "net_out"})
 	r.wantPolicies(protected("192.0.2.7", "198.51.100.3")...)
 	r.run(ChildDown{Child: "net_out"})
 	r.run(Routed{Remote: a("2001:db8::9"), Local: a("2001:db8::1")})

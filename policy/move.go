@@ -140,8 +140,9 @@ func (m *Manager) follow(now time.Time, child string, to tunnelEnds, out *Outbox
 		if u.sel.Mode != kernel.Tunnel || u.sel.Action != kernel.Protect || !u.sel.knowsPeer() {
 			continue
 		}
-		if ends, err := m.ends(u, out); err != nil || ends != to {
-			m.moveTo(u.sel, to)
+		ends, err := m.ends(u, out)
+		m.moveTo(u.sel, to) // where it stays even when its name or the way leads elsewhere
+		if err != nil || ends != to {
 			moved = append(moved, u)
 		}
 	}

@@ -175,7 +175,7 @@ func (m *Manager) problems() []problem {
 func (m *Manager) expand(u *unit, out *Outbox) {
 	wishes, err := m.wishes(u, out)
 	u.why = ""
-	if err != nil {
+	if unknown, ok := err.(*unknownEnd); err != nil && !(ok && unknown.asking) {
 		u.why = err.Error()
 	}
 	m.plan.put(u, wishes)
@@ -189,8 +189,10 @@ func (m *Manager) wishes(u *unit, out *Outbox) ([]*wish, error) {
 	// An end that will be known: nothing leaves unprotected until then.
 	unknown, blocked := problem.(*unknownEnd)
 	switch {
-	case blocked && sel.Level != kernel.Use:
+	case blocked && sel.Level != kernel.Use && !unknown.asking:
 		problem = unknown.blocked()
+	case blocked && sel.Level != kernel.Use:
+		problem = nil
 	case problem != nil:
 		return nil, problem
 	}

@@ -50,7 +50,7 @@ type Settings struct {
 	Upstreams []Upstream // in order of preference
 	Order     []Source   // nil: Files, then DNS
 
-	TTLFloor   time.Duration // answers live at least so long; 5 s
+	TTLFloor   time.Duration // answers live at least so long; 5 s, negative: as long as they say
 	TTLCeiling time.Duration // and at most so long; 24 h
 	Grace      time.Duration // an address that left is kept so long; 60 s, negative: not at all
 
@@ -132,6 +132,9 @@ type (
 		Names []string
 		// Gated has answers wait until the policy manager sends PolicyStands.
 		Gated bool
+		// Keep has addresses stay, in use or not, until an answer says otherwise: for
+		// peers, who prove who they are wherever they are found.
+		Keep bool
 	}
 	// Query is a client's question. Exactly one Reply or Drop follows, some time.
 	Query struct {

@@ -3,6 +3,7 @@ package resolver
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -75,4 +76,23 @@ func ParseOrder(data []byte) []Source {
 		return order(out)
 	}
 	return nil
+}
+
+// maxResolvConf bounds the servers of resolv.conf.
+const maxResolvConf = 16
+
+// ParseResolvConf reads the name servers of resolv.conf, in their order. What
+// else stands there is for those who complete names, which nobody does here.
+func ParseResolvConf(data []byte) []netip.Addr {
+	var out []netip.Addr
+	for text := range strings.Lines(string(data)) {
+		words := strings.Fields(text)
+		if len(words) < 2 || words[0] != "nameserver" || len(out) == maxResolvConf {
+			continue
+		}
+		if a, err := netip.ParseAddr(words[1]); err == nil && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package resolver
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -203,4 +204,16 @@ func FuzzHosts(f *testing.F) {
 			t.Errorf("%v", o)
 		}
 	})
+}
+
+func TestParseResolvConf(t *testing.T) {
+	got := ParseResolvConf([]byte("# made by hand\ndomain example.org\nnameserver 192.0.2.53\nnameserver fe80::1%eth0 # router\n" +
+		"nameserver 192.0.2.53\nnameserver\nnameserver nobody\n nameserver 2001:db8::53\noptions edns0\n"))
+	want := []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("2001:db8::53")}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := ParseResolvConf([]byte(strings.Repeat("nameserver 192.0.2.1\nnameserver 192.0.2.2\n", 50))); len(got) != 2 {
+		t.Errorf("%v", got)
+	}
 }

@@ -121,7 +121,7 @@ func (r *Resolver) settle(s *Settings) {
 	fill(&r.s.TTLFloor, defaultFloor)
 	fill(&r.s.TTLCeiling, defaultCeiling)
 	r.s.TTLCeiling = min(r.s.TTLCeiling, maxAnswerTTL)
-	r.s.TTLFloor = min(r.s.TTLFloor, r.s.TTLCeiling)
+	r.s.TTLFloor = max(min(r.s.TTLFloor, r.s.TTLCeiling), 0)
 	fill(&r.s.Grace, defaultGrace)
 	fill(&r.s.GateBound, defaultGate)
 	fill(&r.s.CacheSize, defaultCache)

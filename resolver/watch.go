@@ -14,6 +14,7 @@ import (
 type watch struct {
 	name  string // canonical; a wildcard with its "*."
 	gated bool
+	keep  bool
 }
 
 func (w *watch) wildcard() bool { return strings.HasPrefix(w.name, "*.") }
@@ -30,7 +31,7 @@ func (r *Resolver) watch(now time.Time, in Watch, out *Outbox) {
 			out.trace(trace.InternalWarn, ReasonNameBad, []string{"name", clip(written)}, "the name is not watched: %v", err)
 			continue
 		}
-		set[canonical] = &watch{name: canonical, gated: in.Gated}
+		set[canonical] = &watch{name: canonical, gated: in.Gated, keep: in.Keep}
 	}
 	r.sets[in.Set] = set
 	if len(set) == 0 {
@@ -54,9 +55,10 @@ func (r *Resolver) mergeSets() (more bool) {
 				table, key = wildcards, canonical[2:]
 			}
 			if known := table[key]; known == nil {
-				table[key] = &watch{name: canonical, gated: w.gated}
+				table[key] = &watch{name: canonical, gated: w.gated, keep: w.keep}
 			} else {
 				known.gated = known.gated || w.gated
+				known.keep = known.keep || w.keep
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type name struct {
 	watches []*watch
 	own     bool // watched by itself: asked for for ever
 	gated   bool
+	keep    bool
 
 	addrs      map[netip.Addr]*address
 	families   [2]family // A, AAAA
@@ -98,8 +99,9 @@ func (r *Resolver) newName(canonical string, watches []*watch) *name {
 
 // watchedBy notes who watches a name.
 func (n *name) watchedBy(watches []*watch) {
-	n.watches, n.own, n.gated = watches, false, false
+	n.watches, n.own, n.gated, n.keep = watches, false, false, false
 	for _, w := range watches {
+		n.keep = n.keep || w.keep
 		n.own = n.own || !w.wildcard()
 		n.gated = n.gated || w.gated
 	}
@@ -259,6 +261,9 @@ func (r *Resolver) failNames(now time.Time, p *pending, why string, out *Outbox)
 // expire lets addresses of one kind leave whose TTL has passed without another
 // answer, except those in use. It says whether any left.
 func (r *Resolver) expire(now time.Time, n *name, kind uint16) bool {
+	if n.keep {
+		return false
+	}
 	some := false
 	for a, known := range n.addrs {
 		if _, using := r.using[a]; using || known.left || kindOf(a) != kind || known.expires.IsZero() || now.Before(known.expires) {

@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+
+	"racoon2/resolver"
+)
+
+// tunnels writes a configuration with a tunnel to the peer at some address.
+func (h *host) tunnels(peer *host, at, my, his, more string) {
+	h.t.Helper()
+	h.write("racoon2.conf", fmt.Sprintf(`
+interface { ike { %[1]v port %[2]d; }; spmd unix "%[5]s/run/spmif"; };
+remote peer {
+	acceptable_kmp { ikev2; };
+	ikev2 {
+		my_id ipaddr %[1]v;
+		peers_id ipaddr %[3]v;
+		peers_ipaddr %[6]s port %[4]d;
+		pre_shared_key "%[5]s/psk";
+		nat_traversal off;
+	};
+};
+selector out { direction outbound; src %[7]s; dst %[8]s; policy_index protect; };
+selector in { direction inbound; src %[8]s; dst %[7]s; policy_index protect; };
+policy protect { action auto_ipsec; remote_index peer; ipsec_mode tunnel; };
+%[9]s`, h.addr, h.port, peer.addr, peer.port, h.dir, at, my, his, more))
+}
+
+// A peer has a name. Until that has an address the tunnel's traffic is discarded;
+// then it is the end of the tunnel, and the engine goes there.
+func TestPeerByName(t *testing.T) {
+	a, b := newPair(t)
+	up := newNameServer(t)
+	a.tunnels(b, "peer.example.com", "10.1.0.0/16", "10.2.0.0/16", fmt.Sprintf("resolver { nameserver %v port %d; };", up.at.Addr(), up.at.Port()))
+	b.tunnels(a, a.addr.String(), "10.2.0.0/16", "10.1.0.0/16", "")
+	a.start()
+	b.start()
+	if got := a.states("out"); got["10.2.0.0"] != "discard" {
+		t.Errorf("before the name is known: %v", got)
+	}
+	up.set(b.addr.String())
+	a.agent.names.proxy.Input(resolver.Flush{})
+	waitUntil(t, "the tunnel to have its end", func() bool { return a.states("out")["10.2.0.0"] == "protect" })
+	if err := a.client().SAInitiate("out"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the child", func() bool {
+		s := a.status()
+		return len(s.IKESAs) == 1 && len(s.IKESAs[0].Children) == 1
+	})
+	if err := a.agent.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.status(); len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 {
+		t.Errorf("after a reload: %+v", s.IKESAs)
+	}
+
+	// The name is taken away: what stands, stands.
+	up.set()
+	a.agent.names.proxy.Input(resolver.Flush{})
+	waitUntil(t, "the name to be gone", func() bool { return len(a.agent.names.addresses("peer.example.com")) == 0 })
+	if got := a.states("out"); got["10.2.0.0"] != "protect" {
+		t.Errorf("the name has no address: %v", got)
+	}
+}
