@@ -35,6 +35,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		Lifetime:       k.Lifetime,
 		SetupTimeout:   k.NegotiationLimit,
 		Grace:          k.GracePeriod,
+		AuthLifetime:   k.AuthLifetime,
 		DPDDelay:       k.DPDDelay,
 	}
 	c.peers(k, out)

@@ -53,7 +53,7 @@ remote all {
 		kmp_dh_group { curve25519; 14; modp1024; ecp521; };
 		kmp_auth_method { psk; eap; };
 		script { ike_sa_up "/up"; phase2_down "/down"; migration "/m"; };
-		need_pfs on; cookie_required on; fragmentation on; mobike on; send_peers_id on; max_ip4_alloc 1; max_ip6_alloc 1;
+		need_pfs on; auth_lifetime 2 hours; cookie_required on; fragmentation on; mobike on; send_peers_id on; max_ip4_alloc 1; max_ip6_alloc 1;
 		request { ip4; dns; application_version; };
 		provide { addresspool pool; dns { 192.0.2.53; }; dhcp 192.0.2.67; application_version "1"; mip6_home_prefix fd00::/64; };
 		require_config_payload on; addke_required on; addke_unrequested on; offer_intermediate on;

@@ -159,9 +159,10 @@ type IKEv2 struct {
 	Proposals []IKEProposal
 
 	CookieRequired bool
-	SendPeersID    bool // the initiator sends IDr
-	Fragmentation  bool // IKE messages may be fragmented (RFC 7383)
-	MOBIKE         bool // the addresses of an IKE SA may change (RFC 4555)
+	SendPeersID    bool          // the initiator sends IDr
+	Fragmentation  bool          // IKE messages may be fragmented (RFC 7383)
+	AuthLifetime   time.Duration // until the authentication is repeated (RFC 4478); 0: never
+	MOBIKE         bool          // the addresses of an IKE SA may change (RFC 4555)
 
 	Request []ConfigAttribute // asked for in CFG_REQUEST
 	Provide *Provide          // given in CFG_REPLY; nil: nothing

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // ikev2 reads the settings for IKEv2. The reason says why the remote cannot use
@@ -15,6 +16,7 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 		CookieRequired:       get(v, "cookie_required", false),
 		SendPeersID:          get(v, "send_peers_id", false),
 		Fragmentation:        get(v, "fragmentation", true),
+		AuthLifetime:         get(v, "auth_lifetime", time.Duration(0)),
 		MOBIKE:               get(v, "mobike", false),
 		ADDKERequired:        get(v, "addke_required", false),
 		ADDKEUnrequested:     get(v, "addke_unrequested", false),

@@ -78,16 +78,22 @@ func newSwanPair(t *testing.T, family string, su suite) *swanPair {
 // newSwanPairWith lets a test change both configurations.
 func newSwanPairWith(t *testing.T, family string, su suite, change func(*peerConfig, *swanConnection)) *swanPair {
 	t.Helper()
+	return newSwanPairAt(t, newTopology(t, family, false), su, change)
+}
+
+// newSwanPairAt starts both on a topology, racoon2 on its left.
+func newSwanPairAt(t *testing.T, top *topology, su suite, change func(*peerConfig, *swanConnection)) *swanPair {
+	t.Helper()
 	needStrongSwan(t)
-	p := &swanPair{topology: newTopology(t, family, false)}
+	p := &swanPair{topology: top}
 	ours := peerConfig{
 		MyID: "racoon2.example", PeerID: "swan.example", Mode: "tunnel", Secret: secret,
-		MyAddr: p.left.outer.String(), PeerAddr: p.right.outer.String(),
+		MyAddr: p.left.outer.String(), PeerAddr: p.right.seen.String(),
 		MyNet: p.left.net, PeerNet: p.right.net, IKE: su.conf, ESP: su.sa,
 	}
 	theirs := swanConnection{
 		LocalID: "swan.example", RemoteID: "racoon2.example", Secret: secret,
-		Local: p.right.outer.String(), Remote: p.left.outer.String(),
+		Local: p.right.outer.String(), Remote: p.left.seen.String(),
 		LocalTS: p.right.net, RemoteTS: p.left.net, IKE: su.ike, ESP: su.esp,
 	}
 	if change != nil {

@@ -25,6 +25,7 @@ type topology struct {
 type site struct {
 	ns    *netlab.NS
 	outer netip.Addr
+	seen  netip.Addr // outer as the other site sees it: a NAT's, where one is between them
 	inner netip.Addr
 	net   string
 }
@@ -59,6 +60,7 @@ func newTopology(t *testing.T, family string, nat bool) *topology {
 		must(t, top.right.ns.Address("wan", plan[1][0]))
 		must(t, top.left.ns.Route(plan[1][2], top.right.outer.String()))
 	}
+	top.left.seen, top.right.seen = towardsLeft, top.right.outer
 	must(t, top.right.ns.Route(plan[0][2], towardsLeft.String()))
 	return top
 }

@@ -89,6 +89,7 @@ type peerConfig struct {
 	Secret           string
 	IKE              string // further lines of the ikev2 block
 	ESP              string // lines of an sa section; "" takes the defaults
+	IPsec            string // further lines of the ipsec section
 	Policy           string // further lines of the policy
 	AnyPeer          bool   // requests from any address are looked at
 
@@ -137,13 +138,20 @@ policy protect {
 	if c.Mode == "tunnel" {
 		fmt.Fprintf(&b, "\tmy_sa_ipaddr %s;\n\tpeers_sa_ipaddr %s;\n", c.MyAddr, c.PeerAddr)
 	}
+	bundle := ""
 	if c.ESP != "" {
+		bundle = "sa_index esp;"
+	}
+	if bundle += c.IPsec; bundle != "" {
 		b.WriteString("\tipsec_index esp;\n")
 	}
 	b.WriteString(c.Policy)
 	b.WriteString("};\n")
+	if bundle != "" {
+		fmt.Fprintf(&b, "ipsec esp { %s };\n", bundle)
+	}
 	if c.ESP != "" {
-		fmt.Fprintf(&b, "ipsec esp { sa_index esp; };\nsa esp { sa_protocol esp; %s };\n", c.ESP)
+		fmt.Fprintf(&b, "sa esp { sa_protocol esp; %s };\n", c.ESP)
 	}
 	return b.String()
 }

@@ -1,0 +1,295 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"racoon2/agent"
+	"racoon2/kernel/kerneltest/netlab"
+)
+
+// outage is what continuous pings from both ends of a tunnel lost.
+type outage struct {
+	sent, lost int
+	longest    time.Duration // without any answer
+}
+
+// pingThrough pings from either end until the time is over. Each echo waits for
+// its answer a while, so that the count does not depend on the host's speed.
+func (p *swanPair) pingThrough(d time.Duration) outage {
+	var mu sync.Mutex
+	var all outage
+	var wg sync.WaitGroup
+	end := time.Now().Add(d)
+	for _, way := range [][2]site{{p.left, p.right}, {p.right, p.left}} {
+		wg.Go(func() {
+			echo := netlab.Ping{From: way[0].inner, To: way[1].inner, Timeout: 500 * time.Millisecond}
+			good := time.Now()
+			for time.Now().Before(end) {
+				err := way[0].ns.Ping(echo)
+				mu.Lock()
+				all.sent++
+				if err != nil {
+					all.lost++
+				}
+				all.longest = max(all.longest, time.Since(good))
+				mu.Unlock()
+				if err == nil {
+					good = time.Now()
+					time.Sleep(50 * time.Millisecond)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// settled waits until both ends have one IKE SA with one child, the same one.
+func (p *swanPair) settled(t *testing.T) {
+	t.Helper()
+	waitFor(t, 30*time.Second, "both ends to agree on one IKE SA with one child", func() bool {
+		s, theirs := p.r.status(), p.s.sas()
+		if len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 || strings.Count(theirs, "INSTALLED") != 1 {
+			return false
+		}
+		c := s.IKESAs[0].Children[0]
+		return strings.Contains(theirs, c.SPIIn) && strings.Contains(theirs, c.SPIOut)
+	})
+}
+
+// Both ends have lifetimes of a few seconds that end at the same time. Pings go on.
+func TestInteropShortLives(t *testing.T) {
+	needRoot(t)
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newSwanPairWith(t, family, suites[0], func(r *peerConfig, s *swanConnection) {
+				r.IKE += " kmp_sa_lifetime_time 12 sec; need_pfs on;"
+				r.IPsec = "ipsec_sa_lifetime_time 5 sec;" // its soft limit is at 4 to 4.5 s
+				s.Extra = "rekey_time = 10s\n over_time = 10s\n rand_time = 0s"
+				s.Child = "rekey_time = 4s\n life_time = 12s\n rand_time = 0s"
+				s.ESP = "aes128gcm16-curve25519,aes128gcm16"
+			})
+			ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+			w := p.watch(t)
+			o := p.pingThrough(25 * time.Second)
+			p.settled(t)
+			w.wantNoClear()
+			if n := p.r.status().Counters["ikev2.child_rekeyed"]; n < 3 {
+				t.Errorf("%d rekeyings of children", n)
+			}
+			if n := p.r.status().Counters["ikev2.ike_rekeyed"]; n < 1 {
+				t.Errorf("%d rekeyings of IKE SAs", n)
+			}
+			o.want(t, 3*time.Second)
+		})
+	}
+}
+
+// want reports what was lost, and bounds the longest gap.
+func (o outage) want(t *testing.T, longest time.Duration) {
+	t.Helper()
+	t.Logf("%d pings, %d lost, longest time without an answer %v", o.sent, o.lost, o.longest)
+	if o.longest > longest {
+		t.Errorf("no answer for %v", o.longest)
+	}
+}
+
+// Rekeyings that cross on the wire: racoon2 is stopped while strongSwan's request
+// arrives and its own falls due, so that it goes on with both. Which one it takes
+// first is chance, so it is done until requests have crossed.
+func TestInteropCollisions(t *testing.T) {
+	needRoot(t)
+	t.Run("child", func(t *testing.T) {
+		p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+			r.IKE += " need_pfs on;"
+			r.IPsec = "ipsec_sa_lifetime_time 5 sec;"
+			s.ESP = "aes128gcm16-curve25519"
+		})
+		p.collide(t, "CHILD_REKEY collision with CHILD_REKEY", []string{"--rekey", "--child", "net"}, func(s agent.IKEStatus) *time.Time {
+			return s.Children[0].Established
+		})
+	})
+	t.Run("IKE SA", func(t *testing.T) {
+		p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+			r.IKE += " kmp_sa_lifetime_time 5 sec;"
+		})
+		p.collide(t, "IKE_REKEY collision with IKE_REKEY", []string{"--rekey", "--ike", "peer"}, func(s agent.IKEStatus) *time.Time {
+			return s.Established
+		})
+	})
+}
+
+// collide has both ends rekey at once until strongSwan speaks of a collision.
+// racoon2's SA has a lifetime of 5 s, which ends softly after 4 to 4.5 s.
+func (p *swanPair) collide(t *testing.T, collision string, rekey []string, born func(agent.IKEStatus) *time.Time) {
+	t.Helper()
+	const most = 20
+	ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+	rounds := 0
+	for ; rounds < most && !strings.Contains(p.s.log(), collision); rounds++ {
+		time.Sleep(time.Until(born(p.r.status().IKESAs[0]).Add(3500 * time.Millisecond)))
+		p.stopped(func() {
+			p.s.swanctl(rekey...)
+			time.Sleep(1200 * time.Millisecond)
+		})
+		p.settled(t)
+		ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
+		ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+	}
+	t.Logf("%d rounds", rounds)
+	if !strings.Contains(p.s.log(), collision) {
+		t.Errorf("strongSwan knows of no %s in %d rounds", collision, rounds)
+	}
+}
+
+// stopped runs f while racoon2's process is stopped.
+func (p *swanPair) stopped(f func()) {
+	_ = p.r.cmd.Process.Signal(syscall.SIGSTOP)
+	defer func() { _ = p.r.cmd.Process.Signal(syscall.SIGCONT) }()
+	f()
+}
+
+// A NAT stands before either of the two; the one behind it begins.
+func TestInteropNAT(t *testing.T) {
+	needRoot(t)
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family+" racoon2 behind", func(t *testing.T) {
+			p := newSwanPairAt(t, newTopology(t, family, true), suites[0], nil)
+			w := p.watch(t)
+			ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+			ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+			w.wantESP(netlab.ESPInUDP, 4)
+			if s := p.r.status().IKESAs[0]; !s.NATLocal {
+				t.Errorf("racoon2 does not know that it is behind a NAT: %+v", s)
+			}
+			for _, what := range [][]string{{"--rekey", "--child", "net"}, {"--rekey", "--ike", "peer"}} {
+				p.s.swanctl(what...)
+				ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
+			}
+			p.s.swanctl("--terminate", "--ike", "peer")
+			p.noSAs(t)
+		})
+		t.Run(family+" strongSwan behind", func(t *testing.T) {
+			top := newTopology(t, family, true)
+			top.left, top.right = top.right, top.left
+			p := newSwanPairAt(t, top, suites[0], nil)
+			p.s.swanctl("--initiate", "--child", "net")
+			w := p.watch(t)
+			ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+			ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
+			w.wantESP(netlab.ESPInUDP, 4)
+			if s := p.r.status().IKESAs[0]; !s.NATRemote {
+				t.Errorf("racoon2 does not know that strongSwan is behind a NAT: %+v", s)
+			}
+			p.r.mustCtl("sa", "flush")
+			p.noSAs(t)
+		})
+	}
+}
+
+// Authentication is repeated without a gap, as either end wants it: racoon2 when
+// strongSwan's AUTH_LIFETIME says so (RFC 4478), strongSwan by its own clock.
+func TestInteropReauth(t *testing.T) {
+	needRoot(t)
+	t.Run("racoon2 repeats it", func(t *testing.T) {
+		p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+			r.IKE += " auth_lifetime 15 sec;"
+			s.Daemon = "make_before_break = yes"
+		})
+		ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+		first := p.r.status().IKESAs[0].SPIi
+		o := p.pingThrough(20 * time.Second)
+		p.wantReauth(t, first, o)
+	})
+	t.Run("strongSwan repeats it", func(t *testing.T) {
+		p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+			s.Extra = "reauth_time = 8s\n over_time = 20s\n rand_time = 0s"
+			s.Daemon = "make_before_break = yes"
+		})
+		p.s.swanctl("--initiate", "--child", "net")
+		ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+		first := p.r.status().IKESAs[0].SPIi
+		o := p.pingThrough(15 * time.Second)
+		p.wantReauth(t, first, o)
+	})
+}
+
+// wantReauth wants another IKE SA than the first, and hardly a ping lost.
+func (p *swanPair) wantReauth(t *testing.T, first string, o outage) {
+	t.Helper()
+	p.settled(t)
+	if now := p.r.status().IKESAs[0].SPIi; now == first {
+		t.Errorf("the IKE SA is still %s", first)
+	}
+	if !strings.Contains(p.s.log(), "peer[2]") {
+		t.Error("strongSwan has seen one IKE SA only")
+	}
+	o.want(t, 3*time.Second)
+}
+
+// Every group does for perfect forward secrecy, whoever rekeys.
+func TestInteropPFS(t *testing.T) {
+	needRoot(t)
+	groups := []string{
+		"modp1536", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192",
+		"ecp256", "ecp384", "ecp521", "curve25519", "curve448",
+	}
+	for _, group := range groups {
+		t.Run(group, func(t *testing.T) {
+			p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+				r.IKE = fmt.Sprintf("kmp_enc_alg { aes_gcm,128; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { %s; }; need_pfs on;", group)
+				s.IKE, s.ESP = "aes128gcm16-prfsha256-"+group, "aes128gcm16-"+group
+			})
+			ping(t, p.left, p.left.inner, p.right.inner, 30*time.Second)
+			for _, rekey := range []func(spi string){
+				func(string) { p.s.swanctl("--rekey", "--child", "net") },
+				func(spi string) { p.r.mustCtl("sa", "rekey", spi) },
+			} {
+				before := p.r.status().IKESAs[0].Children[0].SPIIn
+				rekey(before)
+				waitFor(t, 30*time.Second, "a new child with a key exchange", func() bool {
+					s := p.r.status()
+					if len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 {
+						return false
+					}
+					c := s.IKESAs[0].Children[0]
+					return c.SPIIn != before && c.KE != ""
+				})
+				ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+			}
+		})
+	}
+}
+
+// Further ciphers than those of the suites.
+func TestInteropCiphers(t *testing.T) {
+	needRoot(t)
+	for _, c := range []struct{ swan, ours string }{
+		{"aes128gcm12", "esp_enc_alg { aes_gcm12,128; };"},
+		{"aes192gcm16", "esp_enc_alg { aes_gcm,192; };"},
+		{"aes128ccm8", "esp_enc_alg { aes_ccm8,128; };"},
+		{"aes256ccm12", "esp_enc_alg { aes_ccm12,256; };"},
+		{"aes256ctr-sha512", "esp_enc_alg { aes_ctr,256; }; esp_auth_alg { hmac_sha2_512; };"},
+		{"aes192-sha384", "esp_enc_alg { aes192_cbc; }; esp_auth_alg { hmac_sha2_384; };"},
+		{"aes256-aescmac", "esp_enc_alg { aes256_cbc; }; esp_auth_alg { aes_cmac; };"},
+		{"aes128-sha1", "esp_enc_alg { aes128_cbc; }; esp_auth_alg { hmac_sha1; };"},
+		{"aes128-md5", "esp_enc_alg { aes128_cbc; }; esp_auth_alg { hmac_md5; };"},
+	} {
+		t.Run(c.swan, func(t *testing.T) {
+			p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
+				r.ESP, s.ESP = c.ours, c.swan
+			})
+			w := p.watch(t)
+			ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+			ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
+			w.wantESP(netlab.ESPInUDP, 4)
+		})
+	}
+}
