@@ -62,9 +62,15 @@ type Encryption struct {
 // Proposal is what a child offers or accepts: any combination of its members,
 // in order of preference.
 type Proposal struct {
-	Protocol kernel.Protocol // ESP
-	Encr     []Encryption
+	Protocol kernel.Protocol   // ESP, AH or IPComp
+	Encr     []Encryption      // of ESP
 	Integ    []transform.INTEG // left out with AEADs
+	Comp     []transform.COMP  // of IPComp
+	// Outer are the further transforms of a bundle, each of another protocol, in any
+	// order: a packet goes through IPComp, then ESP, then AH (RFC 4301 §4.5). In tunnel
+	// mode the first of them makes the tunnel, and the others are in transport mode. All
+	// proposals of a child have the same protocols, as its SPD entries have.
+	Outer []Proposal
 }
 
 // Child is one pair of selectors that may become SAs.
@@ -281,7 +287,18 @@ type PeerInfo struct {
 	Transactions int
 }
 
-// ChildInfo describes one SA pair.
+// TransformInfo describes one transform of a pair.
+type TransformInfo struct {
+	Protocol kernel.Protocol
+	Mode     kernel.Mode
+	SPIIn    kernel.SPI // a CPI with IPComp
+	SPIOut   kernel.SPI
+	Encr     string // "" for none
+	Integ    string
+	Comp     string
+}
+
+// ChildInfo describes one SA pair. Protocol, SPIs and algorithms are those of ESP, without it of AH.
 type ChildInfo struct {
 	Name        string // outbound selector
 	State       string
@@ -297,6 +314,7 @@ type ChildInfo struct {
 	Encr        string          // "ENCR_AES_GCM_16-128"
 	Integ       string
 	KE          string
+	Transforms  []TransformInfo // all of them, the innermost first
 	Established time.Time
 	Expires     time.Time // zero: never
 }

@@ -134,7 +134,7 @@ func (e *Engine) terminate(in Terminate) {
 	}
 	var list []*pair
 	for _, sa := range e.allPairs() {
-		if (in.Remote == "" || in.Remote == sa.target.remote.Name) && (in.Child == 0 || in.Child == sa.spiIn) && sa.state == pairUp {
+		if (in.Remote == "" || in.Remote == sa.target.remote.Name) && (in.Child == 0 || sa.hasSPI(in.Child)) && sa.state == pairUp {
 			list = append(list, sa)
 		}
 	}
@@ -180,6 +180,11 @@ func (e *Engine) reconfigure(s *Settings) {
 		}
 	}
 	e.deletePairs(gone, "the configuration of its remote has changed")
+}
+
+// hasSPI says that the SPI is one of the inbound SAs'.
+func (sa *pair) hasSPI(spi kernel.SPI) bool {
+	return slices.ContainsFunc(sa.layers, func(l *layer) bool { return l.spiIn == spi })
 }
 
 // adopt moves a pair to the same remote in new settings.
@@ -234,12 +239,9 @@ func (e *Engine) kernelEvent(ev kernel.Event) {
 			e.deletePairs([]*pair{sa}, "somebody deleted its SA in the kernel")
 		}
 	case kernel.Flushed:
-		if ev.Proto != 0 && ev.Proto != kernel.ESP {
-			return
-		}
 		var up []*pair
 		for _, sa := range e.allPairs() {
-			if sa.state == pairUp {
+			if sa.state == pairUp && (ev.Proto == 0 || slices.Contains(sa.child.protocols(), ev.Proto)) {
 				up = append(up, sa)
 			}
 		}

@@ -21,7 +21,7 @@ type createTask struct {
 // creation is one SA pair that this host makes.
 type creation struct {
 	sa       *pair
-	suites   []isakmp.Suite // offered; the first is the optimistic one
+	bundles  []bundle // offered; the first of each is the optimistic choice
 	ke       transform.KE
 	private  transform.PrivateKey
 	ni       []byte
@@ -39,7 +39,7 @@ func (e *Engine) create(to target, child *Child, selector kernel.Selector, repla
 	if len(child.KE) > 0 {
 		ke = child.KE[0]
 	}
-	c := &creation{sa: e.newPair(to, child, selector, true), suites: child.suites(ke), ke: ke, replaces: replaces}
+	c := &creation{sa: e.newPair(to, child, selector, true), bundles: child.bundles(ke), ke: ke, replaces: replaces}
 	if replaces != nil {
 		replaces.rekeying = true
 	}
@@ -103,9 +103,9 @@ func (c *creation) prepare(t *transaction, done func(error)) {
 		return
 	}
 	switch {
-	case len(c.suites) == 0:
-		done(fmt.Errorf("child %s has no ESP proposal that the IPsec DOI has numbers for", sa.child.Name))
-	case sa.spiIn == 0:
+	case len(c.bundles) == 0:
+		done(fmt.Errorf("child %s has no proposal that the IPsec DOI has numbers for", sa.child.Name))
+	case !sa.reserved():
 		sa.reserve(func(err error) {
 			if err != nil {
 				done(err)
@@ -136,7 +136,7 @@ func (c *creation) offer(t *transaction, done func(error)) {
 		done(err)
 		return
 	}
-	offer, err := proposal(c.suites, sa.spiIn)
+	offer, err := offers(c.bundles, sa.layers)
 	if err != nil {
 		done(err)
 		return
@@ -154,11 +154,11 @@ func (c *creation) offer(t *transaction, done func(error)) {
 		done(nil)
 		return
 	}
-	sa.suite = c.suites[0]
+	sa.choose(c.bundles[0].optimistic())
 	sa.setLifetimes()
 	session, err := t.session()
 	if err == nil {
-		sa.in, err = deriveKeys(session, sa.suite, sa.spiIn, nil, c.ni, nil)
+		err = sa.derive(session, false, nil, c.ni, nil)
 	}
 	if err != nil {
 		done(err)
@@ -217,7 +217,7 @@ func (c *creation) fail(t *transaction, reason, text string) {
 	}
 	c.over = true
 	e := t.e
-	if c.sa.spiOut != 0 {
+	if c.sa.claimed() {
 		e.deletePairs([]*pair{c.sa}, text) // the peer has its half
 	} else {
 		c.sa.remove(text)

@@ -15,11 +15,12 @@ import (
 
 // chosen is what a REPLY says about one pair.
 type chosen struct {
-	suite      isakmp.Suite
-	spi        kernel.SPI
+	suites     []isakmp.Suite // in the order of the pair's transforms
+	spis       []kernel.SPI
 	nr         []byte
 	public     []byte // KE
 	optimistic bool
+	lower      bool // than the lifetime that the inbound SA has
 }
 
 // reply takes the answer to CREATE: one KINK_ISAKMP payload for each that was sent,
@@ -79,7 +80,7 @@ func (c *creation) read(q message.ISAKMP) (chosen, error) {
 	for _, p := range list {
 		switch p := p.(type) {
 		case isakmp.SA:
-			if got.suite.Encr != 0 {
+			if got.suites != nil {
 				return got, errors.New("two SA payloads")
 			}
 			if err := c.readSA(p, &got); err != nil {
@@ -101,7 +102,7 @@ func (c *creation) read(q message.ISAKMP) (chosen, error) {
 		}
 	}
 	switch {
-	case got.suite.Encr == 0:
+	case got.suites == nil:
 		return got, errors.New("no SA payload")
 	case len(ids) > 0 && !sameIDs(ids, c.ids):
 		return got, fmt.Errorf("other IDs than were sent: %v", ids)
@@ -120,28 +121,54 @@ func sameIDs(a, b []isakmp.Payload) bool {
 	})
 }
 
-// readSA takes the SA payload: one proposal with one transform, that was offered.
-// Lifetimes may be lower, never higher (RFC 4430 §3.2).
+// readSA takes the SA payload: one bundle, of which each proposal has one transform, that
+// was offered. Lifetimes may be lower, never higher (RFC 4430 §3.2).
 func (c *creation) readSA(sa isakmp.SA, got *chosen) error {
-	if len(sa.Proposals) != 1 || len(sa.Proposals[0].Transforms) != 1 || sa.Proposals[0].Protocol != isakmp.PROTO_IPSEC_ESP {
-		return errors.New("the SA payload is not one ESP proposal with one transform")
+	group, reason := arrange(sa.Proposals, c.sa.child.protocols())
+	switch {
+	case reason != "":
+		return errors.New("the SA payload cannot be used: " + reason)
+	case len(groups(sa)) != 1:
+		return errors.New("the SA payload has proposals of several numbers")
 	}
-	p := sa.Proposals[0]
-	if got.spi = spiOf(p.SPI); got.spi == 0 {
-		return fmt.Errorf("SPI %x is none", p.SPI)
-	}
-	s, err := isakmp.ParseESP(p.Transforms[0])
-	if err != nil {
-		return err
-	}
-	for i, offered := range c.suites {
-		if !offered.SameExceptLifetime(s) {
-			continue
+	var list []isakmp.Suite
+	for _, p := range group {
+		if len(p.Transforms) != 1 {
+			return fmt.Errorf("the SA payload has %d transforms of %v and not one", len(p.Transforms), p.Protocol)
 		}
+		s, err := isakmp.Parse(p.Protocol, p.Transforms[0])
+		if err != nil {
+			return err
+		}
+		list = append(list, s)
+		got.spis = append(got.spis, spiOf(kernelProtocol(p.Protocol), p.SPI))
+	}
+	for i, b := range c.bundles {
+		suites, first, err := b.offered(list)
+		if err != nil {
+			return err
+		}
+		if suites != nil {
+			got.suites, got.optimistic = suites, first && i == 0
+			return nil
+		}
+	}
+	return fmt.Errorf("%s was not offered", together(list))
+}
+
+// offered finds an answer in a bundle, nil where it is not there; first says that it
+// is the optimistic choice.
+func (b bundle) offered(list []isakmp.Suite) (suites []isakmp.Suite, first bool, err error) {
+	first = true
+	for i, s := range list {
+		at := slices.IndexFunc(b[i], func(offered isakmp.Suite) bool { return offered.SameExceptLifetime(s) })
+		if at < 0 {
+			return nil, false, nil
+		}
+		offered := b[i][at]
 		if higher(s.Lifetime, offered.Lifetime) {
-			return fmt.Errorf("%v: a lifetime is higher than offered", isakmp.NO_PROPOSAL_CHOSEN)
+			return nil, false, fmt.Errorf("%v: a lifetime is higher than offered", isakmp.NO_PROPOSAL_CHOSEN)
 		}
-		got.optimistic = i == 0
 		s.KE = offered.KE
 		if s.Lifetime.Time == 0 {
 			s.Lifetime.Time = offered.Lifetime.Time
@@ -149,10 +176,10 @@ func (c *creation) readSA(sa isakmp.SA, got *chosen) error {
 		if s.Lifetime.Bytes == 0 {
 			s.Lifetime.Bytes = offered.Lifetime.Bytes
 		}
-		got.suite = s
-		return nil
+		suites = append(suites, s)
+		first = first && at == 0
 	}
-	return fmt.Errorf("%v was not offered", s)
+	return suites, first, nil
 }
 
 // higher says whether a limit is higher than the one offered; none is the highest,
@@ -168,17 +195,17 @@ func (c *creation) refused(t *transaction, r *refusal) {
 	switch {
 	case r.Kind == isakmp.INVALID_PAYLOAD_TYPE && bytes.Equal(r.Data, []byte{byte(isakmp.PayloadKE)}) && c.ke != transform.KE_NONE && c.sa.child.KEOptional:
 		e.trace(trace.Info, reasonInvalidPayload, "the peer knows no KE; once more without PFS", c.sa.attrs()...)
-		again := &creation{sa: c.sa, suites: c.sa.child.suites(transform.KE_NONE), replaces: c.replaces}
+		again := &creation{sa: c.sa, bundles: c.sa.child.bundles(transform.KE_NONE), replaces: c.replaces}
 		c.over = true
 		e.begin(t.target, &createTask{ops: []*creation{again}})
 	case r.Kind == isakmp.INVALID_SPI && !c.triedSPI:
 		e.trace(trace.Info, reasonInvalidSPI, "the peer has an SA with this SPI; once more with another one", c.sa.attrs()...)
 		c.sa.dropInbound()
-		again := &creation{sa: c.sa, suites: c.suites, ke: c.ke, private: c.private, replaces: c.replaces, triedSPI: true}
+		again := &creation{sa: c.sa, bundles: c.bundles, ke: c.ke, private: c.private, replaces: c.replaces, triedSPI: true}
 		c.over = true
 		e.begin(t.target, &createTask{ops: []*creation{again}})
 	default:
-		c.fail(t, notifyReason(r.Kind), fmt.Sprintf("the peer answers %v; offered was %s for %v", r.Kind, names(c.suites), c.sa.selector))
+		c.fail(t, notifyReason(r.Kind), fmt.Sprintf("the peer answers %v; offered was %s for %v", r.Kind, described(c.bundles), c.sa.selector))
 	}
 }
 
@@ -197,8 +224,15 @@ func notifyReason(k isakmp.NotifyType) string {
 
 // agree takes a good answer: the shared secret, then the SAs.
 func (c *creation) agree(t *transaction, got chosen, next func()) {
-	c.sa.claim(got.spi)
-	c.sa.suite = got.suite
+	if id, taken := c.sa.taken(got.spis); taken {
+		c.fail(t, reasonInvalidSPI, id.String()+" exists, and the peer chose it again")
+		next()
+		return
+	}
+	c.sa.claim(got.spis)
+	was := c.sa.lifetime
+	c.sa.choose(got.suites)
+	got.lower = c.sa.lifetime != was
 	if c.ke == transform.KE_NONE {
 		c.installAll(t, got, nil, next)
 		return
@@ -226,9 +260,9 @@ func (c *creation) agree(t *transaction, got chosen, next func()) {
 func (c *creation) installAll(t *transaction, got chosen, shared []byte, next func()) {
 	sa := c.sa
 	session := t.sessions[len(t.sessions)-1]
-	var err error
-	if sa.out, err = deriveKeys(session, sa.suite, sa.spiOut, shared, c.ni, got.nr); err == nil && !(got.optimistic && sa.hasIn) {
-		sa.in, err = deriveKeys(session, sa.suite, sa.spiIn, shared, c.ni, got.nr)
+	err := sa.derive(session, true, shared, c.ni, got.nr)
+	if err == nil && !(got.optimistic && sa.hasIn) {
+		err = sa.derive(session, false, shared, c.ni, got.nr)
 	}
 	if err != nil {
 		c.fail(t, reasonInternal, err.Error())
@@ -250,8 +284,7 @@ func (c *creation) installAll(t *transaction, got chosen, shared []byte, next fu
 		}
 		sa.install(true, finish)
 	}
-	lower := sa.suite.Lifetime != c.suites[0].Lifetime
-	if got.optimistic && sa.hasIn && !lower {
+	if got.optimistic && sa.hasIn && !got.lower {
 		outbound(nil)
 		return
 	}
@@ -268,10 +301,7 @@ func (c *creation) installAll(t *transaction, got chosen, shared []byte, next fu
 // shorten gives the inbound SA its lower lifetimes. Where the kernel cannot, the
 // outbound SA has them, and its soft limit makes the pair's successor.
 func (sa *pair) shorten() {
-	k := kernel.SA{SAID: sa.said(false), Src: sa.remote, Direction: kernel.In, Mode: sa.child.Mode, ReqID: sa.child.ReqID,
-		Selector: sa.selector.Reverse(), Replay: sa.child.Replay, Encr: sa.suite.Encr, Integ: sa.suite.Integ, Soft: sa.soft, Hard: sa.hard,
-		Binding: sa.child.Binding.Inbound()}
-	sa.e.kernelOp(kernel.UpdateSA{SA: k}, func(r kernel.Result) {
+	sa.e.kernelOp(kernel.UpdateSA{SA: sa.kernelSA(sa.main(), false)}, func(r kernel.Result) {
 		if r.Err != nil && !errors.Is(r.Err, kernel.ErrUnsupported) {
 			sa.e.trace(trace.InternalWarn, reasonKernel, "the kernel does not shorten a lifetime: "+r.Err.Error(), sa.attrs()...)
 		}

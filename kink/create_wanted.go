@@ -182,14 +182,13 @@ func (w *acceptance) take(o offer) error {
 	}
 	to := target{remote: a.remote, principal: a.key.principal, addr: a.to, local: a.from}
 	sa := e.newPair(to, child, selector, false)
-	id := kernel.SAID{Dst: sa.remote, Proto: kernel.ESP, SPI: got.spi}
-	if e.bySAID[id] != nil {
+	if id, taken := sa.taken(got.spis); taken {
 		sa.remove("its SPI is in use")
 		// RFC 4430 §3.2: MUST be rejected.
 		return &declined{kind: isakmp.INVALID_SPI, reason: reasonInvalidSPI, text: id.String() + " exists"}
 	}
-	sa.claim(got.spi)
-	sa.suite = got.suite
+	sa.claim(got.spis)
+	sa.choose(got.suites)
 	sa.setLifetimes()
 	w.pairs = append(w.pairs, sa)
 	sa.reserve(func(err error) {
@@ -257,7 +256,7 @@ func (w *acceptance) exchange(sa *pair, o offer, got choice) {
 		w.install(sa, o, got, exchanged{})
 		return
 	}
-	group, public := got.suite.KE, o.public
+	group, public := got.suites[0].KE, o.public
 	w.e.job("KE "+group.String(), func() (any, error) {
 		private, err := transform.GenerateKey(group)
 		if err != nil {
@@ -294,10 +293,10 @@ func (w *acceptance) install(sa *pair, o offer, got choice, x exchanged) {
 		nr, err = w.e.random(max(8, min(256, w.a.remote.NonceSize)))
 	}
 	if err == nil {
-		sa.in, err = deriveKeys(w.a.first, sa.suite, sa.spiIn, x.shared, o.ni, nr)
+		err = sa.derive(w.a.first, false, x.shared, o.ni, nr)
 	}
 	if err == nil {
-		sa.out, err = deriveKeys(w.a.first, sa.suite, sa.spiOut, x.shared, o.ni, nr)
+		err = sa.derive(w.a.first, true, x.shared, o.ni, nr)
 	}
 	if err != nil {
 		w.broken(sa, err)
@@ -324,9 +323,12 @@ func (w *acceptance) install(sa *pair, o offer, got choice, x exchanged) {
 
 // agree writes the answer for a pair whose SAs are in.
 func (w *acceptance) agree(sa *pair, o offer, got choice, nr, public []byte) {
-	p := got.proposal
-	p.SPI = spiOctets(sa.spiIn)
-	list := []isakmp.Payload{isakmp.SA{Proposals: []isakmp.Proposal{p}}}
+	var answer isakmp.SA
+	for i, p := range got.proposals {
+		p.SPI = spiOctets(sa.layers[i].proto, sa.layers[i].spiIn)
+		answer.Proposals = append(answer.Proposals, p)
+	}
+	list := []isakmp.Payload{answer}
 	if nr != nil {
 		list = append(list, isakmp.Nonce{Data: nr})
 	}

@@ -3,6 +3,7 @@ package kink
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
@@ -46,15 +47,31 @@ func (d *deleteTask) prepare(t *transaction) { t.send() }
 
 // inner lists this host's inbound SPIs.
 func (d *deleteTask) inner() []message.Payload {
-	spis := make([][]byte, 0, len(d.pairs))
-	for _, sa := range d.pairs {
-		spis = append(spis, spiOctets(sa.spiIn))
-	}
-	q, err := quickMode(isakmp.Delete{Protocol: isakmp.PROTO_IPSEC_ESP, SPIs: spis})
+	q, err := quickMode(deletes(d.pairs)...)
 	if err != nil {
-		return nil // a Delete of four-octet SPIs can be encoded
+		return nil // Deletes of short SPIs can be encoded
 	}
 	return []message.Payload{q}
+}
+
+// deletes are Delete payloads with the inbound SPIs of pairs, one for each protocol, the
+// outermost first (RFC 2408 §3.15: the SPIs of a payload are of one protocol).
+func deletes(pairs []*pair) []isakmp.Payload {
+	var list []isakmp.Payload
+	for _, proto := range []kernel.Protocol{kernel.AH, kernel.ESP, kernel.IPComp} {
+		var spis [][]byte
+		for _, sa := range pairs {
+			for _, l := range sa.layers {
+				if l.proto == proto && l.spiIn != 0 {
+					spis = append(spis, spiOctets(proto, l.spiIn))
+				}
+			}
+		}
+		if len(spis) > 0 {
+			list = append(list, isakmp.Delete{Protocol: wireProtocol(proto), SPIs: spis})
+		}
+	}
+	return list
 }
 
 // reply takes the peer's inbound SPIs, or INVALID-SPI, which means as much: the
@@ -139,7 +156,7 @@ func (e *Engine) deleteOne(a *answer, q message.ISAKMP) ([]isakmp.Payload, error
 	if err != nil {
 		return nil, err
 	}
-	var gone [][]byte
+	var gone []*pair
 	var answer []isakmp.Payload
 	found := false
 	for _, p := range list {
@@ -153,33 +170,37 @@ func (e *Engine) deleteOne(a *answer, q message.ISAKMP) ([]isakmp.Payload, error
 		}
 		found = true
 		for _, octets := range d.SPIs {
-			sa := e.pairOf(a.key.principal, spiOf(octets))
-			if sa == nil || d.Protocol != isakmp.PROTO_IPSEC_ESP {
+			sa := e.pairOf(a.key.principal, d.Protocol, octets)
+			switch {
+			case sa == nil:
 				e.trace(trace.ProtoWarn, reasonInvalidSPI, fmt.Sprintf("the peer deletes %v %x, which it does not have", d.Protocol, octets), a.attrs()...)
 				answer = append(answer, isakmp.Notify{Protocol: d.Protocol, SPI: octets, Kind: isakmp.INVALID_SPI})
-				continue
+			case !slices.Contains(gone, sa): // of a bundle, one SPI is enough
+				gone = append(gone, sa)
 			}
-			gone = append(gone, spiOctets(sa.spiIn))
-			sa.dropOutbound()
-			sa.state = pairDeleting
-			sa.down("the peer deletes it")
-			sa.linger("the peer has deleted it")
 		}
 	}
 	if !found {
 		return nil, errors.New("DELETE without a Delete payload")
 	}
-	if len(gone) > 0 {
-		answer = append([]isakmp.Payload{isakmp.Delete{Protocol: isakmp.PROTO_IPSEC_ESP, SPIs: gone}}, answer...)
+	answer = append(deletes(gone), answer...)
+	for _, sa := range gone {
+		sa.dropOutbound()
+		sa.state = pairDeleting
+		sa.down("the peer deletes it")
+		sa.linger("the peer has deleted it")
 	}
 	return answer, nil
 }
 
-// pairOf finds the pair whose outbound SPI the peer names as its inbound one.
-func (e *Engine) pairOf(principal string, spi kernel.SPI) *pair {
+// pairOf finds the pair one of whose outbound SPIs the peer names as its inbound one.
+func (e *Engine) pairOf(principal string, proto isakmp.Protocol, octets []byte) *pair {
+	spi := spiOf(kernelProtocol(proto), octets)
 	for _, sa := range e.pairsOf[principal] {
-		if spi != 0 && sa.spiOut == spi && sa.spiIn != 0 {
-			return sa
+		for _, l := range sa.layers {
+			if spi != 0 && l.spiOut == spi && wireProtocol(l.proto) == proto && l.spiIn != 0 {
+				return sa
+			}
 		}
 	}
 	return nil

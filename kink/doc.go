@@ -15,7 +15,10 @@
 //
 // RFCs: 4430; 2407, 2408 and 2409 as far as Quick Mode payloads go.
 //
-// Known limits: SAs are ESP (RFC 4303) alone; a CREATE for AH, IPComp or a bundle
-// is answered with NO-PROPOSAL-CHOSEN. Quick Mode is version 1.0. Sequence
-// numbers have 32 bits: RFC 4430 §5.1 lists no attribute for more.
+// SAs are ESP, AH, IPComp and bundles of them: proposals of one number, each with its
+// SPI (RFC 2408 §4.2), and a packet goes through IPComp, then ESP, then AH. Algorithms are those
+// that the IPsec DOI has numbers for. DES is not built: it has a number, and is refused.
+//
+// Known limits: Quick Mode is version 1.0. Sequence numbers have 32 bits: RFC 4430 §5.1
+// lists no attribute for more.
 package kink

@@ -292,7 +292,7 @@ func checkKEYMAT(t *testing.T, name string, c capture, quick map[string][]isakmp
 	}
 	offered := quick["CREATE"][0].(isakmp.SA).Proposals[0]
 	chosen := quick["REPLY"][0].(isakmp.SA).Proposals[0]
-	suite, err := isakmp.ParseESP(chosen.Transforms[0])
+	suite, err := isakmp.Parse(chosen.Protocol, chosen.Transforms[0])
 	if err != nil || suite.Encr != transform.ENCR_AES_CBC || suite.Integ != transform.AUTH_HMAC_SHA1_96 || suite.Mode != kernel.Transport {
 		t.Errorf("%s: suite %v, %v", name, suite, err)
 	}
@@ -303,7 +303,7 @@ func checkKEYMAT(t *testing.T, name string, c capture, quick map[string][]isakmp
 		if !bytes.Equal(spi, offered.SPI) && !bytes.Equal(spi, chosen.SPI) {
 			t.Errorf("%s: SPI %x is in neither message", name, spi)
 		}
-		k, err := deriveKeys(s, suite, spiOf(spi), nil, ni, nr)
+		k, err := deriveKeys(s, suite, spiOf(kernel.ESP, spi), nil, ni, nr)
 		if err != nil || hex.EncodeToString(k.encr) != sa.Enc || hex.EncodeToString(k.integ) != sa.Auth {
 			t.Errorf("%s: keys of %x: %x %x, %v; installed are %s %s", name, spi, k.encr, k.integ, err, sa.Enc, sa.Auth)
 		}
@@ -371,8 +371,8 @@ func TestEngineAnswersTheOriginal(t *testing.T) {
 	if len(b.ups) != 1 || len(w.sent) != 1 {
 		t.Fatalf("ups %v, sent %d\n%s", b.ups, len(w.sent), b.said())
 	}
-	out := kernel.SAID{Dst: netip.MustParseAddr("10.9.0.1"), Proto: kernel.ESP, SPI: spiOf(unhex(t, c.SAi.SPI))}
-	other := kernel.SAID{Dst: out.Dst, Proto: kernel.ESP, SPI: spiOf(unhex(t, c.SAr.SPI))}
+	out := kernel.SAID{Dst: netip.MustParseAddr("10.9.0.1"), Proto: kernel.ESP, SPI: spiOf(kernel.ESP, unhex(t, c.SAi.SPI))}
+	other := kernel.SAID{Dst: out.Dst, Proto: kernel.ESP, SPI: spiOf(kernel.ESP, unhex(t, c.SAr.SPI))}
 	sa, want := b.keys[out], c.SAi
 	if sa.SPI == 0 {
 		sa, want = b.keys[other], c.SAr

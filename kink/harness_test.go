@@ -49,7 +49,8 @@ type node struct {
 	ups      []ChildUp
 	downs    []ChildDown
 	failures []InitiateFailed
-	hold     bool // tickets
+	refuse   func(kernel.Op) error // what the kernel refuses; nil: nothing
+	hold     bool                  // tickets
 	held     []FetchTicket
 	inbox    []Input // late results
 }
@@ -104,6 +105,12 @@ func (n *node) carryOut(f Effect) {
 		n.w.sent = append(n.w.sent, f)
 		n.w.wire = append(n.w.wire, f)
 	case KernelRequest:
+		if n.refuse != nil {
+			if err := n.refuse(f.Request.Op); err != nil {
+				n.result(KernelResult{Result: kernel.Result{Request: f.Request, Err: err}})
+				return
+			}
+		}
 		switch op := f.Request.Op.(type) {
 		case kernel.AddSA:
 			sa := op.SA
@@ -285,15 +292,16 @@ func (w *world) wantPairs(n int) {
 				other, ok := y.keys[id]
 				if !ok {
 					w.t.Errorf("%s has outbound %v, which %s has not", x.name, id, y.name)
-				} else if !bytes.Equal(sa.EncrKey, other.EncrKey) || !bytes.Equal(sa.IntegKey, other.IntegKey) || len(sa.EncrKey) == 0 {
+				} else if !bytes.Equal(sa.EncrKey, other.EncrKey) || !bytes.Equal(sa.IntegKey, other.IntegKey) || len(sa.EncrKey)+len(sa.IntegKey) == 0 && sa.Proto != kernel.IPComp {
 					w.t.Errorf("%v has different keys at %s and %s", id, x.name, y.name)
 				} else if sa.Selector != other.Selector {
 					w.t.Errorf("%v has selector %v and %v", id, sa.Selector, other.Selector)
 				}
 			}
 		}
-		if in != n || out != n {
-			w.t.Errorf("%s has %d inbound and %d outbound SAs, want %d", x.name, in, out, n)
+		each := n * len(x.settings.Remotes[0].Children[0].protocols())
+		if in != each || out != each {
+			w.t.Errorf("%s has %d inbound and %d outbound SAs, want %d", x.name, in, out, each)
 		}
 	}
 }

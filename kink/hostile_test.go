@@ -23,12 +23,13 @@ type stranger struct {
 	from   netip.AddrPort
 	ticket *testTicket // nil for one without a ticket
 	xid    uint32
+	epoch  uint32
 }
 
 // stranger makes one at an address; with a name, it has a ticket.
 func (w *world) stranger(addr, name string, to *node) *stranger {
 	w.t.Helper()
-	s := &stranger{w: w, to: to, from: netip.AddrPortFrom(netip.MustParseAddr(addr), 910), xid: 77}
+	s := &stranger{w: w, to: to, from: netip.AddrPortFrom(netip.MustParseAddr(addr), 910), xid: 77, epoch: 5}
 	if name != "" {
 		t, err := w.realm.issue(w.now, principal(name), principal(to.name), nil)
 		if err != nil {
@@ -68,7 +69,7 @@ func (s *stranger) command(kind message.Type, inner ...message.Payload) []messag
 		s.w.t.Fatal(err)
 	}
 	s.xid++
-	data, err := seal(&message.Message{Type: kind, XID: s.xid, Payloads: []message.Payload{message.APReq{Epoch: 5, Octets: octets}}}, inner, session)
+	data, err := seal(&message.Message{Type: kind, XID: s.xid, Payloads: []message.Payload{message.APReq{Epoch: s.epoch, Octets: octets}}}, inner, session)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
@@ -84,6 +85,15 @@ func (s *stranger) command(kind message.Type, inner ...message.Payload) []messag
 		list = append(list, inner...)
 	}
 	return list
+}
+
+// offerOf is an SA payload with all that a child offers; every transform has the same SPI.
+func offerOf(c *Child, spi kernel.SPI) (isakmp.SA, error) {
+	layers := newLayers(c)
+	for _, l := range layers {
+		l.spiIn = spi
+	}
+	return offers(c.bundles(0), layers)
 }
 
 // quick is Quick Mode payloads as a KINK_ISAKMP payload.
@@ -198,7 +208,7 @@ func TestAuthenticatedErrors(t *testing.T) {
 	w, _, b := pairOfHosts(t)
 	s := w.stranger("192.0.2.1", "a", b)
 	nonce := isakmp.Nonce{Data: make([]byte, 16)}
-	offer, err := proposal(b.settings.Remotes[0].Children[0].suites(0), 0x1000)
+	offer, err := offerOf(b.settings.Remotes[0].Children[0], 0x1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,10 +266,10 @@ func TestOtherPrincipalsGetNothing(t *testing.T) {
 	w.create(a)
 	var spi []byte
 	for _, sa := range b.ups {
-		spi = spiOctets(sa.Info.SPIOut)
+		spi = spiOctets(kernel.ESP, sa.Info.SPIOut)
 	}
 	child := b.settings.Remotes[0].Children[0]
-	offer, err := proposal(child.suites(0), 0x1000)
+	offer, err := offerOf(child, 0x1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -504,7 +514,7 @@ func TestUnusableAnswers(t *testing.T) {
 		{"two proposals", func(sa *isakmp.SA) []isakmp.Payload {
 			sa.Proposals = append(sa.Proposals, sa.Proposals[0])
 			return []isakmp.Payload{*sa}
-		}, "not one ESP proposal"},
+		}, "and this selector has PROTO_IPSEC_ESP"},
 		{"no SA", func(*isakmp.SA) []isakmp.Payload { return []isakmp.Payload{nr} }, "no SA payload"},
 		{"a KE", func(sa *isakmp.SA) []isakmp.Payload { return []isakmp.Payload{*sa, isakmp.KE{Public: []byte{1}}} }, "was not asked for"},
 		{"other IDs", func(sa *isakmp.SA) []isakmp.Payload {
@@ -578,7 +588,7 @@ func FuzzDatagram(f *testing.F) {
 		f.Add(kind, uint32(1), []byte{6, 0, 0, 0, 0, 0, 0, 28, 12, 0x10, 0, 0, 0, 0, 0, 16, 0, 0, 0, 1, 3, 4, 0, 1, 1, 2, 3, 4})
 		f.Add(kind, uint32(1), []byte{8, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1})
 	}
-	offer, err := proposal((&Child{Mode: kernel.Transport, Proposals: []Proposal{gcm, cbc}}).suites(0), 0x1234)
+	offer, err := offerOf(&Child{Mode: kernel.Transport, Proposals: []Proposal{gcm, cbc}}, 0x1234)
 	if err != nil {
 		f.Fatal(err)
 	}

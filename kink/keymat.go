@@ -14,11 +14,17 @@ type keys struct{ encr, integ []byte }
 // §7 and RFC 2409 §5.5, the encryption key first. shared is g^xy, nil without KE;
 // nr nil without Nr.
 func deriveKeys(s Session, suite isakmp.Suite, spi kernel.SPI, shared, ni, nr []byte) (keys, error) {
-	encr, err := suite.Encr.KeyLen(suite.KeyBits)
-	if err != nil {
-		return keys{}, err
+	encr := 0
+	switch suite.Protocol {
+	case isakmp.PROTO_IPCOMP:
+		return keys{}, nil
+	case isakmp.PROTO_IPSEC_ESP:
+		var err error
+		if encr, err = suite.Encr.KeyLen(suite.KeyBits); err != nil {
+			return keys{}, err
+		}
 	}
-	material := keymat(s, encr+suite.Integ.KeyLen(), isakmp.PROTO_IPSEC_ESP, spi, shared, ni, nr)
+	material := keymat(s, encr+suite.Integ.KeyLen(), suite.Protocol, spi, shared, ni, nr)
 	return keys{encr: material[:encr:encr], integ: material[encr:]}, nil
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
-	"racoon2/kink/isakmp"
 )
 
 // pairState is where an SA pair stands.
@@ -36,7 +35,7 @@ func (s pairState) String() string {
 	return "gone"
 }
 
-// pair is an inbound and an outbound SA.
+// pair is an inbound and an outbound SA, or a bundle of them.
 type pair struct {
 	e         *Engine
 	serial    uint64
@@ -46,10 +45,9 @@ type pair struct {
 	state     pairState
 	initiator bool // this host made it, and so rekeys it (RFC 4430 §3.6)
 
-	spiIn, spiOut kernel.SPI
+	layers        []*layer   // the innermost first
 	local, remote netip.Addr // outer addresses
-	suite         isakmp.Suite
-	in, out       keys
+	lifetime      kernel.Lifetime
 	hasIn, hasOut bool // in the kernel
 	soft, hard    kernel.Lifetime
 	established   time.Time
@@ -64,7 +62,7 @@ type pair struct {
 // messages go between; a tunnel may have others.
 func (e *Engine) newPair(to target, child *Child, selector kernel.Selector, initiator bool) *pair {
 	sa := &pair{e: e, serial: e.nextSerial(), target: to, child: child, selector: selector, initiator: initiator,
-		local: to.local.Addr(), remote: to.addr.Addr()}
+		layers: newLayers(child), local: to.local.Addr(), remote: to.addr.Addr()}
 	if child.Mode == kernel.Tunnel {
 		if a := child.MyEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == sa.local.BitLen() {
 			sa.local = a
@@ -88,71 +86,13 @@ func (e *Engine) allPairs() []*pair {
 	return list
 }
 
-// reserve asks the kernel for the inbound SPI.
-func (sa *pair) reserve(done func(error)) {
-	op := kernel.GetSPI{Src: sa.remote, Dst: sa.local, Proto: kernel.ESP, Mode: sa.child.Mode, ReqID: sa.child.ReqID}
-	sa.e.kernelOp(op, func(r kernel.Result) {
-		switch {
-		case sa.state == pairGone:
-			if r.Err == nil {
-				sa.e.deleteSA(kernel.SAID{Dst: sa.local, Proto: kernel.ESP, SPI: r.SPI})
-			}
-		case r.Err != nil:
-			done(fmt.Errorf("the kernel gives no SPI: %w", r.Err))
-		default:
-			sa.spiIn = r.SPI
-			sa.e.bySAID[sa.said(false)] = sa
-			done(nil)
-		}
-	})
-}
-
-// said names one of the two SAs.
-func (sa *pair) said(out bool) kernel.SAID {
-	if out {
-		return kernel.SAID{Dst: sa.remote, Proto: kernel.ESP, SPI: sa.spiOut}
-	}
-	return kernel.SAID{Dst: sa.local, Proto: kernel.ESP, SPI: sa.spiIn}
-}
-
-// claim notes the SPI that the peer chose.
-func (sa *pair) claim(spi kernel.SPI) {
-	sa.spiOut = spi
-	sa.e.bySAID[sa.said(true)] = sa
-}
-
-// install puts one of the two SAs into the kernel.
-func (sa *pair) install(out bool, done func(error)) {
-	k := kernel.SA{SAID: sa.said(out), Mode: sa.child.Mode, ReqID: sa.child.ReqID, Encr: sa.suite.Encr, Integ: sa.suite.Integ,
-		Soft: sa.soft, Hard: sa.hard, Binding: sa.child.Binding}
-	name := "inbound"
-	if out {
-		name = "outbound"
-		k.Src, k.Direction, k.Selector = sa.local, kernel.Out, sa.selector
-		k.EncrKey, k.IntegKey = sa.out.encr, sa.out.integ
-		sa.hasOut, sa.out = true, keys{}
-	} else {
-		k.Src, k.Direction, k.Selector, k.Replay = sa.remote, kernel.In, sa.selector.Reverse(), sa.child.Replay
-		k.Binding = sa.child.Binding.Inbound()
-		k.EncrKey, k.IntegKey = sa.in.encr, sa.in.integ
-		sa.hasIn, sa.in = true, keys{} // the octets are the kernel's request's by now
-	}
-	sa.e.kernelOp(kernel.AddSA{SA: k}, func(r kernel.Result) {
-		switch {
-		case sa.state == pairGone:
-		case r.Err != nil:
-			done(fmt.Errorf("the kernel refuses the %s SA: %w", name, r.Err))
-		default:
-			done(nil)
-		}
-	})
-}
-
-// replaceInbound puts the inbound SA in once more, with other keys. No kernel
-// changes the keys of an SA, so it goes first.
+// replaceInbound puts the inbound SAs in once more, with other keys. No kernel
+// changes the keys of an SA, so they go first.
 func (sa *pair) replaceInbound(done func(error)) {
 	if sa.hasIn {
-		sa.e.deleteSA(sa.said(false))
+		for _, l := range sa.layers {
+			sa.e.deleteSA(sa.said(l, false))
+		}
 	}
 	sa.install(false, done)
 }
@@ -161,7 +101,7 @@ func (sa *pair) replaceInbound(done func(error)) {
 // random (RFC 4430 §3.6): hard less something between a cycle of retransmissions
 // and T-rekey, which is at least twice as long.
 func (sa *pair) setLifetimes() {
-	sa.hard, sa.soft = sa.suite.Lifetime, kernel.Lifetime{}
+	sa.hard, sa.soft = sa.lifetime, kernel.Lifetime{}
 	if !sa.initiator {
 		return // the initiator rekeys
 	}
@@ -182,7 +122,7 @@ func (sa *pair) setLifetimes() {
 func (sa *pair) up() {
 	sa.state, sa.established, sa.announced = pairUp, sa.e.now, true
 	e := sa.e
-	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("SA pair %s with %s is up: %v, %v", sa.child.Name, sa.target.principal, sa.suite, sa.selector), sa.attrs()...)
+	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("SA pair %s with %s is up: %s, %v", sa.child.Name, sa.target.principal, together(sa.suites()), sa.selector), sa.attrs()...)
 	e.do(ChildUp{Remote: sa.target.remote.Name, Child: sa.child.Name, Info: sa.info()})
 	e.watch(sa.target.principal)
 }
@@ -211,32 +151,15 @@ func (sa *pair) remove(why string) {
 	sa.dropInbound()
 	sa.e.stop(&sa.timer)
 	sa.state = pairGone
-	sa.in, sa.out = keys{}, keys{}
+	for _, l := range sa.layers {
+		l.in, l.out = keys{}, keys{}
+	}
 	delete(sa.e.pairs, sa.serial)
 	list := slices.DeleteFunc(sa.e.pairsOf[sa.target.principal], func(other *pair) bool { return other == sa })
 	if sa.e.pairsOf[sa.target.principal] = list; len(list) == 0 {
 		delete(sa.e.pairsOf, sa.target.principal)
 	}
 	sa.down(why)
-}
-
-func (sa *pair) dropOutbound() {
-	if sa.e.bySAID[sa.said(true)] == sa {
-		delete(sa.e.bySAID, sa.said(true))
-	}
-	if sa.hasOut {
-		sa.hasOut = false
-		sa.e.deleteSA(sa.said(true))
-	}
-}
-
-// dropInbound removes the inbound SA, or the reservation of its SPI.
-func (sa *pair) dropInbound() {
-	if sa.spiIn != 0 {
-		delete(sa.e.bySAID, sa.said(false))
-		sa.e.deleteSA(sa.said(false))
-		sa.hasIn, sa.spiIn = false, 0
-	}
 }
 
 // down announces that a pair carries no traffic any more, unless another one of its
@@ -267,27 +190,45 @@ func (e *Engine) deleteSA(id kernel.SAID) {
 // attrs names the pair in a trace event.
 func (sa *pair) attrs(more ...trace.Attr) []trace.Attr {
 	return append([]trace.Attr{attr("peer", sa.target.principal), attr("remote", sa.target.remote.Name), attr("child", sa.child.Name),
-		attr("spi_in", sa.spiIn.String()), attr("spi_out", sa.spiOut.String())}, more...)
+		attr("spi_in", sa.main().spiIn.String()), attr("spi_out", sa.main().spiOut.String())}, more...)
 }
 
 // info describes the pair for status.
 func (sa *pair) info() ChildInfo {
+	l := sa.main()
 	i := ChildInfo{
-		Name: sa.child.Name, State: sa.state.String(), Initiator: sa.initiator, Protocol: kernel.ESP, Mode: sa.child.Mode,
-		SPIIn: sa.spiIn, SPIOut: sa.spiOut, Local: sa.local, Remote: sa.remote, ReqID: sa.child.ReqID, Selector: sa.selector,
-		Encr: sa.suite.Encr.String(), Established: sa.established,
+		Name: sa.child.Name, State: sa.state.String(), Initiator: sa.initiator, Protocol: l.proto, Mode: sa.child.Mode,
+		SPIIn: l.spiIn, SPIOut: l.spiOut, Local: sa.local, Remote: sa.remote, ReqID: sa.child.ReqID, Selector: sa.selector,
+		Established: sa.established,
 	}
-	if sa.suite.KeyBits != 0 {
-		i.Encr += fmt.Sprintf("-%d", sa.suite.KeyBits)
+	i.Encr, i.Integ = l.algorithms()
+	if l.suite.KE != 0 {
+		i.KE = l.suite.KE.String()
 	}
-	if sa.suite.Integ != 0 {
-		i.Integ = sa.suite.Integ.String()
-	}
-	if sa.suite.KE != 0 {
-		i.KE = sa.suite.KE.String()
+	for _, l := range sa.layers {
+		t := TransformInfo{Protocol: l.proto, Mode: l.mode, SPIIn: l.spiIn, SPIOut: l.spiOut}
+		t.Encr, t.Integ = l.algorithms()
+		if l.proto == kernel.IPComp {
+			t.Comp = l.suite.Comp.String()
+		}
+		i.Transforms = append(i.Transforms, t)
 	}
 	if sa.hard.Time > 0 && !sa.established.IsZero() {
 		i.Expires = sa.established.Add(sa.hard.Time)
 	}
 	return i
+}
+
+// algorithms are the transform's, "" for none.
+func (l *layer) algorithms() (encr, integ string) {
+	if l.proto == kernel.ESP {
+		encr = l.suite.Encr.String()
+	}
+	if l.suite.KeyBits != 0 {
+		encr += fmt.Sprintf("-%d", l.suite.KeyBits)
+	}
+	if l.suite.Integ != 0 {
+		integ = l.suite.Integ.String()
+	}
+	return encr, integ
 }

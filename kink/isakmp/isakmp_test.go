@@ -26,9 +26,9 @@ func octets(t testing.TB, s string) []byte {
 
 func sample(t testing.TB) []Payload {
 	t.Helper()
-	gcm := Suite{Encr: transform.ENCR_AES_GCM_16, KeyBits: 256, Mode: kernel.Tunnel, KE: transform.KE_MODP_2048,
+	gcm := Suite{Protocol: PROTO_IPSEC_ESP, Encr: transform.ENCR_AES_GCM_16, KeyBits: 256, Mode: kernel.Tunnel, KE: transform.KE_MODP_2048,
 		Lifetime: kernel.Lifetime{Time: 100 * time.Hour, Bytes: 1 << 50}}
-	cbc := Suite{Encr: transform.ENCR_AES_CBC, KeyBits: 128, Integ: transform.AUTH_HMAC_SHA1_96, Mode: kernel.Tunnel,
+	cbc := Suite{Protocol: PROTO_IPSEC_ESP, Encr: transform.ENCR_AES_CBC, KeyBits: 128, Integ: transform.AUTH_HMAC_SHA1_96, Mode: kernel.Tunnel,
 		Lifetime: kernel.Lifetime{Time: time.Hour}}
 	var list []Transform
 	for i, s := range []Suite{gcm, cbc} {
@@ -87,8 +87,8 @@ func TestOctetsByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := list[0].(SA).Proposals[0]
-	s, err := ParseESP(p.Transforms[0])
-	want := Suite{Encr: transform.ENCR_AES_CBC, KeyBits: 128, Integ: transform.AUTH_HMAC_SHA1_96,
+	s, err := Parse(p.Protocol, p.Transforms[0])
+	want := Suite{Protocol: PROTO_IPSEC_ESP, Encr: transform.ENCR_AES_CBC, KeyBits: 128, Integ: transform.AUTH_HMAC_SHA1_96,
 		Mode: kernel.Transport, Lifetime: kernel.Lifetime{Time: time.Hour}}
 	if err != nil || s != want {
 		t.Errorf("%+v, %v; want %+v", s, err, want)
@@ -160,6 +160,48 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestBundleByHand reads and writes a bundle of AH and IPComp that was put together from RFC
+// 2407 §4.4, RFC 2408 §3 and RFC 3173 §4.1 by hand.
+func TestBundleByHand(t *testing.T) {
+	b := octets(t, "0000004e 00000001 00000001"+
+		"02000024 01020401 01020304"+"00000018 01050000 80010001 80020e10 80040002 80050005"+
+		"0000001e 01040201 1000"+"00000014 01020000 80010001 80020e10 80040002")
+	list, err := Decode(PayloadSA, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	life := kernel.Lifetime{Time: time.Hour}
+	want := []Suite{
+		{Protocol: PROTO_IPSEC_AH, Integ: transform.AUTH_HMAC_SHA2_256_128, Mode: kernel.Transport, Lifetime: life},
+		{Protocol: PROTO_IPCOMP, Comp: transform.COMP_DEFLATE, Mode: kernel.Transport, Lifetime: life},
+	}
+	for i, p := range list[0].(SA).Proposals {
+		s, err := Parse(p.Protocol, p.Transforms[0])
+		if err != nil || s != want[i] || p.Number != 1 {
+			t.Errorf("%+v, %v; want %+v", s, err, want[i])
+		}
+		if p.Transforms[0], err = s.Transform(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, again, err := Encode(list); err != nil || !bytes.Equal(again, b) {
+		t.Errorf("encoded: %v\n%x\n%x", err, again, b)
+	}
+	for name, bad := range map[string]Transform{
+		"an algorithm that is not the transform's": {ID: AH_SHA, Attributes: []Attribute{basic(ENCAPSULATION_MODE, 2), basic(AUTHENTICATION_ALGORITHM, authHMACMD5)}},
+		"no algorithm":               {ID: AH_SHA, Attributes: []Attribute{basic(ENCAPSULATION_MODE, 2)}},
+		"a key length":               {ID: AH_SHA, Attributes: []Attribute{basic(ENCAPSULATION_MODE, 2), basic(AUTHENTICATION_ALGORITHM, authHMACSHA), basic(KEY_LENGTH, 160)}},
+		"DES-MAC, which is not here": {ID: 4, Attributes: []Attribute{basic(ENCAPSULATION_MODE, 2), basic(AUTHENTICATION_ALGORITHM, 3)}},
+	} {
+		if s, err := Parse(PROTO_IPSEC_AH, bad); err == nil {
+			t.Errorf("AH with %s is %v", name, s)
+		}
+	}
+	if s, err := Parse(PROTO_IPCOMP, Transform{ID: IPCOMP_LZS, Attributes: []Attribute{basic(ENCAPSULATION_MODE, 1), basic(AUTHENTICATION_ALGORITHM, 2)}}); err == nil {
+		t.Errorf("IPComp with a key is %v", s)
+	}
+}
+
 func TestSuites(t *testing.T) {
 	tv := func(kind AttributeType, v uint16) Attribute { return basic(kind, v) }
 	tlv := func(kind AttributeType, v ...byte) Attribute { return Attribute{Type: kind, Value: v} }
@@ -180,7 +222,7 @@ func TestSuites(t *testing.T) {
 		{"duration without type", aes(tv(SA_LIFE_DURATION, 60)), kernel.Lifetime{}, "without its own life type"},
 		{"the same type twice", aes(tv(SA_LIFE_TYPE, 1), tv(SA_LIFE_DURATION, 60), tv(SA_LIFE_TYPE, 1), tv(SA_LIFE_DURATION, 60)), kernel.Lifetime{}, "life type"},
 		{"another attribute", aes(tv(8, 1)), kernel.Lifetime{}, "AttributeType(8)"},
-		{"key rounds", aes(tv(KEY_ROUNDS, 1)), kernel.Lifetime{}, "KEY_ROUNDS is not for ESP"},
+		{"key rounds", aes(tv(KEY_ROUNDS, 1)), kernel.Lifetime{}, "KEY_ROUNDS is not for PROTO_IPSEC_ESP"},
 		{"the same attribute twice", aes(tv(KEY_LENGTH, 128)), kernel.Lifetime{}, "KEY_LENGTH stands twice"},
 		{"a TLV where TV belongs", aes(tlv(GROUP_DESCRIPTION, 1)), kernel.Lifetime{}, "1 octets in place of 2"},
 		{"unknown cipher", Transform{ID: 99}, kernel.Lifetime{}, "ESP transform 99"},
@@ -191,7 +233,7 @@ func TestSuites(t *testing.T) {
 		{"AEAD with authentication", Transform{ID: ESP_AES_GCM_16, Attributes: []Attribute{tv(ENCAPSULATION_MODE, 1), tv(KEY_LENGTH, 128), tv(AUTHENTICATION_ALGORITHM, 2)}}, kernel.Lifetime{}, "with AUTH_HMAC_SHA1_96"},
 		{"AES without key length", Transform{ID: ESP_AES_GCM_16, Attributes: []Attribute{tv(ENCAPSULATION_MODE, 1)}}, kernel.Lifetime{}, "Key Length"},
 	} {
-		s, err := ParseESP(c.t)
+		s, err := Parse(PROTO_IPSEC_ESP, c.t)
 		switch {
 		case c.want == "" && (err != nil || s.Lifetime != c.life):
 			t.Errorf("%s: %+v, %v; want lifetime %+v", c.name, s, err, c.life)
@@ -199,7 +241,12 @@ func TestSuites(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	for _, s := range []Suite{{Encr: transform.ENCR_CHACHA20_POLY1305}, {Encr: transform.ENCR_NULL, Integ: transform.AUTH_AES_CMAC_96}} {
+	for _, s := range []Suite{
+		{Protocol: PROTO_IPSEC_ESP, Encr: transform.ENCR_CHACHA20_POLY1305},
+		{Protocol: PROTO_IPSEC_ESP, Encr: transform.ENCR_NULL, Integ: transform.AUTH_AES_CMAC_96},
+		{Protocol: PROTO_IPSEC_AH, Integ: transform.AUTH_AES_CMAC_96}, {Protocol: PROTO_IPSEC_AH},
+		{Protocol: PROTO_IPCOMP, Comp: transform.COMP_OUI}, {Protocol: PROTO_ISAKMP},
+	} {
 		if _, err := s.Transform(1); err == nil {
 			t.Errorf("%v has a number", s)
 		}
@@ -320,7 +367,7 @@ func interpret(t *testing.T, list []Payload) {
 		case SA:
 			for _, proposal := range p.Proposals {
 				for _, tr := range proposal.Transforms {
-					s, err := ParseESP(tr)
+					s, err := Parse(proposal.Protocol, tr)
 					if err != nil {
 						continue
 					}

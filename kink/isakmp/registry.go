@@ -82,6 +82,24 @@ const (
 	ESP_NULL_AES_GMAC = 23
 )
 
+// Transform identifiers of AH (RFC 2407 §4.4.3; RFC 4868 §2.5, RFC 3566 §4.2). AH_DES is
+// not built.
+const (
+	AH_MD5          = 2
+	AH_SHA          = 3
+	AH_SHA2_256     = 5
+	AH_SHA2_384     = 6
+	AH_SHA2_512     = 7
+	AH_AES_XCBC_MAC = 9
+)
+
+// Transform identifiers of IPComp (RFC 2407 §4.4.5; RFC 3051).
+const (
+	IPCOMP_DEFLATE = 2
+	IPCOMP_LZS     = 3
+	IPCOMP_LZJH    = 4
+)
+
 // Values of AUTHENTICATION_ALGORITHM (RFC 2407 §4.5; RFC 4868 §2.5, RFC 3566 §4.1).
 const (
 	authHMACMD5    = 1

@@ -9,11 +9,13 @@ import (
 	"racoon2/kernel"
 )
 
-// Suite is one ESP transform of the IPsec DOI in this project's vocabulary.
+// Suite is one transform of the IPsec DOI in this project's vocabulary.
 type Suite struct {
-	Encr     transform.ENCR
-	KeyBits  uint16 // 0: fixed by the algorithm
+	Protocol Protocol       // AH, ESP or IPComp
+	Encr     transform.ENCR // of ESP
+	KeyBits  uint16         // 0: fixed by the algorithm
 	Integ    transform.INTEG
+	Comp     transform.COMP // of IPComp
 	Mode     kernel.Mode
 	KE       transform.KE // KE_NONE: no Group Description
 	Lifetime kernel.Lifetime
@@ -33,6 +35,12 @@ func (s Suite) SameExceptLifetime(t Suite) bool {
 // String is the suite in the registries' words.
 func (s Suite) String() string {
 	name := s.Encr.String()
+	switch s.Protocol {
+	case PROTO_IPSEC_AH:
+		name = "AH"
+	case PROTO_IPCOMP:
+		name = s.Comp.String()
+	}
 	if s.KeyBits != 0 {
 		name += fmt.Sprintf("-%d", s.KeyBits)
 	}
@@ -43,6 +51,23 @@ func (s Suite) String() string {
 		name += " " + s.KE.String()
 	}
 	return name + " " + s.Mode.String()
+}
+
+// headers pairs the AH transform identifiers with the authentication algorithm that
+// each demands (RFC 2407 §4.4.3; RFC 4868 §2.5, RFC 3566 §4.2).
+func headers() map[uint8]transform.INTEG {
+	return map[uint8]transform.INTEG{
+		AH_MD5: transform.AUTH_HMAC_MD5_96, AH_SHA: transform.AUTH_HMAC_SHA1_96,
+		AH_SHA2_256: transform.AUTH_HMAC_SHA2_256_128, AH_SHA2_384: transform.AUTH_HMAC_SHA2_384_192,
+		AH_SHA2_512: transform.AUTH_HMAC_SHA2_512_256, AH_AES_XCBC_MAC: transform.AUTH_AES_XCBC_96,
+	}
+}
+
+// compression pairs the IPCOMP transform identifiers with IKEv2's, which are the same.
+func compression() map[uint8]transform.COMP {
+	return map[uint8]transform.COMP{
+		IPCOMP_DEFLATE: transform.COMP_DEFLATE, IPCOMP_LZS: transform.COMP_LZS, IPCOMP_LZJH: transform.COMP_LZJH,
+	}
 }
 
 // encryption pairs the ESP transform identifiers with IKEv2's.
@@ -66,18 +91,35 @@ func integrity() map[uint16]transform.INTEG {
 	}
 }
 
-// Transform writes the suite as the transform of an ESP proposal, its attributes
-// in the original kinkd's order. It fails for algorithms that the IPsec DOI has no
-// number for.
-func (s Suite) Transform(number uint8) (Transform, error) {
-	t := Transform{Number: number}
-	for id, encr := range encryption() {
-		if encr == s.Encr {
-			t.ID = id
+// number is the suite's transform identifier, 0 where the IPsec DOI has none.
+func (s Suite) number() uint8 {
+	switch s.Protocol {
+	case PROTO_IPSEC_ESP:
+		return numberOf(encryption(), s.Encr)
+	case PROTO_IPSEC_AH:
+		return numberOf(headers(), s.Integ)
+	case PROTO_IPCOMP:
+		return numberOf(compression(), s.Comp)
+	}
+	return 0
+}
+
+func numberOf[N uint8 | uint16, A comparable](table map[N]A, algorithm A) N {
+	for n, a := range table {
+		if a == algorithm {
+			return n
 		}
 	}
+	return 0
+}
+
+// Transform writes the suite as the transform of a proposal of its protocol, the
+// attributes in the original kinkd's order. It fails for algorithms that the IPsec DOI has
+// no number for.
+func (s Suite) Transform(number uint8) (Transform, error) {
+	t := Transform{Number: number, ID: s.number()}
 	if t.ID == 0 {
-		return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s.Encr)
+		return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s)
 	}
 	if s.Lifetime.Time > 0 {
 		t.Attributes = append(t.Attributes, basic(SA_LIFE_TYPE, lifeSeconds), duration(uint64(s.Lifetime.Time/time.Second)))
@@ -99,23 +141,31 @@ func (s Suite) Transform(number uint8) (Transform, error) {
 	if s.Integ == transform.AUTH_NONE {
 		return t, nil
 	}
-	for id, integ := range integrity() {
-		if integ == s.Integ {
-			t.Attributes = append(t.Attributes, basic(AUTHENTICATION_ALGORITHM, id))
-			return t, nil
-		}
+	id := numberOf(integrity(), s.Integ)
+	if id == 0 {
+		return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s.Integ)
 	}
-	return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s.Integ)
+	t.Attributes = append(t.Attributes, basic(AUTHENTICATION_ALGORITHM, id))
+	return t, nil
 }
 
-// ParseESP reads the transform of an ESP proposal. The error says what makes it
+// Parse reads the transform of a proposal of the protocol. The error says what makes it
 // unacceptable, whatever the policy is.
-func ParseESP(t Transform) (Suite, error) {
-	encr, ok := encryption()[t.ID]
-	if !ok {
-		return Suite{}, fmt.Errorf("ESP transform %d is not known", t.ID)
+func Parse(proto Protocol, t Transform) (Suite, error) {
+	s := Suite{Protocol: proto}
+	var demanded transform.INTEG
+	ok := false
+	switch proto {
+	case PROTO_IPSEC_ESP:
+		s.Encr, ok = encryption()[t.ID]
+	case PROTO_IPSEC_AH:
+		demanded, ok = headers()[t.ID]
+	case PROTO_IPCOMP:
+		s.Comp, ok = compression()[t.ID]
 	}
-	s := Suite{Encr: encr}
+	if !ok {
+		return Suite{}, fmt.Errorf("%v transform %d is not known", proto, t.ID)
+	}
 	seen := make(map[AttributeType]bool)
 	life := uint16(0)
 	for _, a := range t.Attributes {
@@ -141,6 +191,10 @@ func ParseESP(t Transform) (Suite, error) {
 		if err := s.set(a.Type, v); err != nil {
 			return Suite{}, err
 		}
+	}
+	// RFC 2407 §4.4.3: the attribute MUST be there, and be the transform's.
+	if proto == PROTO_IPSEC_AH && s.Integ != demanded {
+		return Suite{}, fmt.Errorf("AH transform %d is %v, and %v says %v", t.ID, demanded, AUTHENTICATION_ALGORITHM, s.Integ)
 	}
 	return s, s.check()
 }
@@ -168,7 +222,7 @@ func (s *Suite) set(t AttributeType, v uint16) error {
 	case KEY_LENGTH:
 		s.KeyBits = v
 	default:
-		return fmt.Errorf("%v is not for ESP", t)
+		return fmt.Errorf("%v is not for %v", t, s.Protocol)
 	}
 	return nil
 }
@@ -178,6 +232,18 @@ func (s *Suite) check() error {
 	// RFC 2407 §4.5 leaves an absent mode to the host; a peer that means one says it.
 	if s.Mode == 0 {
 		return fmt.Errorf("%v is missing", ENCAPSULATION_MODE)
+	}
+	switch s.Protocol {
+	case PROTO_IPCOMP:
+		if s.KeyBits != 0 || s.Integ != transform.AUTH_NONE {
+			return fmt.Errorf("%v has no keys", s.Protocol)
+		}
+		return nil
+	case PROTO_IPSEC_AH:
+		if s.KeyBits != 0 {
+			return fmt.Errorf("%v is not for %v", KEY_LENGTH, s.Protocol)
+		}
+		return nil
 	}
 	if _, err := s.Encr.KeyLen(s.KeyBits); err != nil {
 		return err
