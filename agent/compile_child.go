@@ -166,7 +166,7 @@ func (c *compiler) childProposals(pol *config.Policy, bundles []*config.IPsec) [
 				if p, ok := c.forKernel(sa, p); ok {
 					out = append(out, ikev2.ChildProposal{
 						Protocol: proto, Encr: encryptions(p.Encr), Integ: p.Integ,
-						KE: exchanges(pol.Remote), SN: c.sequenceNumbers(bundle),
+						KE: exchanges(pol.Remote), SN: c.sequenceNumbers(pol.Remote, bundle),
 					})
 				}
 			}
@@ -215,13 +215,16 @@ func exchanges(r *config.Remote) []transform.KE {
 }
 
 // sequenceNumbers are what ext_sequence asks for, as far as the kernel can.
-func (c *compiler) sequenceNumbers(b *config.IPsec) []transform.SN {
+func (c *compiler) sequenceNumbers(r *config.Remote, b *config.IPsec) []transform.SN {
 	if !b.ExtSequence {
 		return []transform.SN{transform.SN_32BIT}
 	}
 	if c.o.Kernel != nil && !c.o.Kernel.ESN {
 		c.find(config.Warning, b.Pos, "ext-sequence", "", "this kernel has no extended sequence numbers: ext_sequence has no effect")
 		return []transform.SN{transform.SN_32BIT}
+	}
+	if r != nil && r.IKEv2 != nil && r.IKEv2.ProposalCheck == config.CheckExact {
+		return []transform.SN{transform.SN_EXTENDED}
 	}
 	return []transform.SN{transform.SN_EXTENDED, transform.SN_32BIT}
 }

@@ -25,6 +25,8 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		Passive:        k.Passive,
 		VerifyID:       k.VerifyID,
 		SendIDr:        k.SendPeersID,
+		Check:          proposalCheck(k.ProposalCheck),
+		ParentStrength: k.ParentStrength,
 		NATTraversal:   k.NATTraversal != config.NATOff,
 		ForceNAT:       k.NATTraversal == config.NATForce,
 		CookieRequired: k.CookieRequired,
@@ -34,9 +36,15 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		Retry:          ikev2.Retransmission{First: k.IntervalToSend, Tries: k.MaxRetryToSend, Copies: k.TimesPerSend},
 		Lifetime:       k.Lifetime,
 		SetupTimeout:   k.NegotiationLimit,
+		ChildTimeout:   k.ChildNegoLimit,
 		Grace:          k.GracePeriod,
 		AuthLifetime:   k.AuthLifetime,
 		DPDDelay:       k.DPDDelay,
+	}
+	out.NoInitialContact = !k.InitialContact
+	out.Padding = ikev2.Padding{Random: k.RandomPadContent}
+	if k.RandomPadLen {
+		out.Padding.Most = k.MaxPadLen
 	}
 	c.peers(k, out)
 	c.identities(k, out)
@@ -48,6 +56,18 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		})
 	}
 	return out
+}
+
+// proposalCheck is proposal_check as the engine has it. Lifetimes are not negotiated,
+// so that claim has nothing to claim and is as strict.
+func proposalCheck(word config.Check) ikev2.ProposalCheck {
+	switch word {
+	case config.CheckObey:
+		return ikev2.CheckObey
+	case config.CheckExact:
+		return ikev2.CheckExact
+	}
+	return ikev2.CheckStrict
 }
 
 func encryptions(in []config.Encryption) []ikev2.Encryption {

@@ -447,3 +447,27 @@ sa small { sa_protocol ipcomp; ipcomp_alg { deflate; }; };
 		}
 	}
 }
+
+// The words about how a remote negotiates reach the engine.
+func TestCompileWords(t *testing.T) {
+	text := strings.Replace(siteToSite, "passive on;", `passive off; proposal_check exact; parent_child_strength on; initial_contact off;
+		random_pad_content on; random_padlen on; max_padlen 100; ipsec_sa_nego_time_limit 30 sec; verify_id off;`, 1)
+	r := mustCompile(t, text, nil).IKEv2.Remotes[0]
+	if r.Passive || r.Check != ikev2.CheckExact || !r.ParentStrength || !r.NoInitialContact || r.VerifyID ||
+		r.Padding != (ikev2.Padding{Random: true, Most: 100}) || r.ChildTimeout != 30*time.Second {
+		t.Errorf("compiled %+v", r)
+	}
+	if sn := r.Children[0].Proposals[0].SN; !slices.Equal(sn, []transform.SN{transform.SN_EXTENDED}) {
+		t.Errorf("exact with ext_sequence: %v", sn)
+	}
+	r = mustCompile(t, siteToSite, nil).IKEv2.Remotes[0]
+	if r.Check != ikev2.CheckStrict || r.ParentStrength || r.NoInitialContact || r.Padding != (ikev2.Padding{}) || r.ChildTimeout != 0 {
+		t.Errorf("by default %+v", r)
+	}
+	for word, want := range map[string]ikev2.ProposalCheck{"obey": ikev2.CheckObey, "strict": ikev2.CheckStrict, "claim": ikev2.CheckStrict} {
+		text := strings.Replace(siteToSite, "passive on;", "proposal_check "+word+"; max_padlen 100;", 1)
+		if r := mustCompile(t, text, nil).IKEv2.Remotes[0]; r.Check != want || r.Padding.Most != 0 {
+			t.Errorf("%s: %v, padding %v", word, r.Check, r.Padding)
+		}
+	}
+}

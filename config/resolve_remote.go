@@ -143,7 +143,7 @@ func (r *resolver) common(v view, kmp KMP) Common {
 		NeedPFS:           get(v, "need_pfs", false),
 		ParentStrength:    get(v, "parent_child_strength", false),
 		SelectorCheck:     Check(get(v, "selector_check", uint8(CheckExact))),
-		ProposalCheck:     Check(get(v, "proposal_check", uint8(CheckObey))),
+		ProposalCheck:     Check(get(v, "proposal_check", uint8(CheckStrict))),
 		RandomPadContent:  get(v, "random_pad_content", false),
 		RandomPadLen:      get(v, "random_padlen", false),
 		MaxPadLen:         int(min(get(v, "max_padlen", uint64(0)), 255)),

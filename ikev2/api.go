@@ -46,6 +46,11 @@ type Remote struct {
 	VerifyID bool
 	SendIDr  bool // send_peers_id
 
+	Check            ProposalCheck
+	ParentStrength   bool // no child has a longer key than its IKE SA (parent_child_strength)
+	NoInitialContact bool // INITIAL_CONTACT is not sent (RFC 7296 §2.4)
+	Padding          Padding
+
 	SharedKey []byte // pre-shared key; a secret
 	PPK       *PPK   // post-quantum pre-shared key; nil: none
 
@@ -68,10 +73,18 @@ type Remote struct {
 	Lifetime     time.Duration // of the IKE SA; 0 is unlimited
 	AuthLifetime time.Duration // after which the authentication is repeated (RFC 4478); 0 is unlimited
 	SetupTimeout time.Duration // kmp_sa_nego_time_limit
+	ChildTimeout time.Duration // ipsec_sa_nego_time_limit: how long a child may take to come up; 0: as long as its exchange
 	Grace        time.Duration // kmp_sa_grace_period: delete an IKE SA without child after it; 0 never
 	DPDDelay     time.Duration // liveness check after this silence; 0 never
 
 	Children []*Child
+}
+
+// Padding is what the SK payloads of whole messages are filled up with beyond what
+// their cipher asks for (RFC 7296 §3.14: any value, up to 255 octets).
+type Padding struct {
+	Random bool // random octets instead of zeros
+	Most   int  // a random number of octets up to this, at most 255; 0: none
 }
 
 // PPK is a post-quantum pre-shared key (RFC 8784).

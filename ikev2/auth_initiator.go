@@ -47,7 +47,7 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 	}
 	sa.localID = r.MyID
 	list := []message.Payload{idPayload(r.MyID, true)}
-	if sa.firstContact() {
+	if !r.NoInitialContact && sa.firstContact() {
 		list = append(list, notify(message.INITIAL_CONTACT, nil))
 	}
 	if r.SendIDr && len(r.PeerIDs) > 0 && !r.PeerIDs[0].wildcard() {
@@ -202,6 +202,9 @@ func (sa *ikeSA) authRefused(_ *row, m *received) {
 func (r *Remote) allowsSuite(s suite) bool {
 	return slices.ContainsFunc(r.Proposals, func(p IKEProposal) bool {
 		integ := len(p.Integ) == 0 && s.integ == transform.AUTH_NONE || slices.Contains(p.Integ, s.integ)
-		return slices.Contains(p.Encr, s.encr) && slices.Contains(p.PRF, s.prf) && integ && slices.Contains(p.KE, s.ke)
+		encr := slices.ContainsFunc(p.Encr, func(e Encryption) bool {
+			return e == s.encr || r.Check != CheckExact && e.ID == s.encr.ID && e.KeyBits < s.encr.KeyBits
+		})
+		return encr && slices.Contains(p.PRF, s.prf) && integ && slices.Contains(p.KE, s.ke)
 	})
 }

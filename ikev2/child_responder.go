@@ -312,7 +312,11 @@ func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer)
 			}
 			continue
 		}
-		ours := f.conf.alternatives(use, sa.remote.groups())
+		ours := sa.acceptable(f.conf, use)
+		if len(ours) == 0 {
+			no = &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonNoProposal, text: sa.tooStrong(f.conf)}
+			continue
+		}
 		choice, mismatch := choose(ours, offers, sent)
 		if choice != nil && (len(choice.spi) != 4 || binary.BigEndian.Uint32(choice.spi) == 0) {
 			no = &refusal{kind: message.INVALID_SYNTAX, reason: reasonInvalidSyntax, text: "the SPI of a child proposal is not 4 octets or is 0"}

@@ -18,7 +18,9 @@ type childTask struct {
 	ni    []byte
 	key   transform.PrivateKey // nil without perfect forward secrecy
 	tried []transform.KE
-	tries int // after TEMPORARY_FAILURE
+	tries int       // after TEMPORARY_FAILURE
+	limit time.Time // of its setting up; zero: none
+	late  bool      // the limit is over
 }
 
 // start reserves the SPI and makes a key pair where the proposals have groups.
@@ -27,6 +29,7 @@ func (t *childTask) start(sa *ikeSA) {
 		sa.taskDone() // it went, or the peer has replaced it meanwhile
 		return
 	}
+	sa.limitTask(t)
 	var err error
 	if t.ni, err = sa.e.nonce(sa.remote); err != nil {
 		t.giveUp(sa, reasonRandom, "no nonce: "+err.Error())
@@ -159,11 +162,14 @@ func (sa *ikeSA) childAnswer(_ *row, m *received) {
 func (t *childTask) accepted(sa *ikeSA, m *received, nr, shared []byte) {
 	ni := t.ni
 	t.accept(sa, m, ni, nr, shared, func(problem string) {
-		if t.replace != nil {
+		switch {
+		case t.replace != nil:
 			t.replace.rekeying = false
 			if problem == "" {
 				t.settle(sa, lowest(ni, nr))
 			}
+		case problem == "" && t.late:
+			t.child.close("it came too late")
 		}
 		sa.taskDone()
 	})
@@ -202,7 +208,7 @@ func (t *childTask) refusedWith(sa *ikeSA, n *message.Notify) {
 		t.drop("the peer has replaced the child already")
 		sa.taskDone()
 	case kind == message.INVALID_KE_PAYLOAD && t.otherGroup(sa, n):
-	case kind == message.TEMPORARY_FAILURE && t.tries < retryTries && sa.state == stateEstablished:
+	case kind == message.TEMPORARY_FAILURE && t.tries < retryTries && !t.late && sa.state == stateEstablished:
 		sa.e.trace(trace.Info, reasonTemporary, "the peer has no time for a child now; trying again later", sa.attrs()...)
 		t.tries++
 		t.drop("tried again later")

@@ -346,7 +346,7 @@ func (sa *ikeSA) seal(exchange message.ExchangeType, id uint32, response bool, l
 	if err != nil {
 		return nil, err
 	}
-	whole, err := message.Seal(h, list, sa.keys.seals, iv)
+	whole, err := message.SealPadded(h, list, sa.keys.seals, iv, sa.padding())
 	if err != nil {
 		return nil, err
 	}

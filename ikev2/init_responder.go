@@ -116,7 +116,7 @@ func (e *Engine) admit(m *received) (*Remote, *chosen) {
 func (e *Engine) chooseIKE(m *received, candidates []*Remote) (*Remote, *chosen) {
 	offers, ke := find[*message.SA](m).Proposals, find[*message.KE](m)
 	for _, r := range candidates {
-		c, _ := choose(r.ikeAlternatives(), offers, ke.Method)
+		c, _ := choose(r.acceptable(), offers, ke.Method)
 		if c == nil {
 			continue
 		}
@@ -130,7 +130,7 @@ func (e *Engine) chooseIKE(m *received, candidates []*Remote) (*Remote, *chosen)
 		return nil, nil
 	}
 	r := candidates[0]
-	ours := r.ikeAlternatives()
+	ours := r.acceptable()
 	_, why := choose(ours, offers, ke.Method)
 	e.trace(trace.ProtoErr, reasonNoProposal, "no IKE proposal of the peer is acceptable: "+why.words(r.place()),
 		attr("peer", m.in.Remote.String()), attr("remote", r.Name), attr("offered", proposalList(offers)),

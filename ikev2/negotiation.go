@@ -14,12 +14,13 @@ import (
 
 // negotiation is a child SA in the making, at the end that asked for it.
 type negotiation struct {
-	want    want
-	replace *childSA // nil: a new one
-	child   *childSA // with its SPI reserved
-	offered []message.Proposal
-	sent    trafficSet
-	deleted []uint32 // the peer's SPIs that it deleted while its answer was on the way
+	want     want
+	replace  *childSA // nil: a new one
+	child    *childSA // with its SPI reserved
+	offered  []message.Proposal
+	sent     trafficSet
+	reported bool     // whoever asked has been told of the failure
+	deleted  []uint32 // the peer's SPIs that it deleted while its answer was on the way
 }
 
 // maxDeleted bounds the SPIs remembered; a peer makes one child in an exchange.
@@ -41,7 +42,10 @@ func (n *negotiation) payloads(sa *ikeSA, use keUse) (list []message.Payload, wh
 		return nil, fmt.Sprintf("%s has no traffic for %s", c.conf.place(), sa.peer.Addr())
 	}
 	n.sent = set
-	n.offered = offer(c.conf.alternatives(use, nil), spiOctets(c.spiIn))
+	n.offered = offer(sa.bound(c.conf.alternatives(use, nil)), spiOctets(c.spiIn))
+	if len(n.offered) == 0 {
+		return nil, sa.tooStrong(c.conf)
+	}
 	list = append(c.conf.notifies(), c.compPayloads()...)
 	return append(list, &message.SA{Proposals: n.offered}), ""
 }
@@ -252,7 +256,7 @@ func (n *negotiation) drop(why string) {
 
 // failed tells whoever asked. A rekey was asked for by nobody.
 func (n *negotiation) failed(sa *ikeSA, _, text string) {
-	if n.replace == nil {
+	if n.replace == nil && !n.reported {
 		sa.e.do(InitiateFailed{Remote: sa.remoteName(), Child: n.want.child.Name, Reason: text})
 	}
 }

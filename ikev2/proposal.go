@@ -24,6 +24,8 @@ type choice struct {
 	// mayBeAbsent says that a proposal without this type means "none" (INTEG
 	// for AEADs, KE without PFS: RFC 7296 §3.3.3).
 	mayBeAbsent bool
+	longer      bool // of ENCR: longer keys than those of transforms are taken
+	most        int  // and their bits at most; 0: any
 }
 
 // childSuite is the set of transforms that a child SA uses.
@@ -257,9 +259,9 @@ func (a *alternative) match(p message.Proposal, sent transform.KE) (c *chosen, r
 	return c, len(a.choices), nil
 }
 
-// pick is the most preferred transform that is offered. What is wanted has no
-// unknown attribute, so none that has one is chosen (RFC 7296 §3.3.6), and key
-// lengths match exactly (§3.3.5).
+// pick is the most preferred transform that is offered, and behind those that are
+// configured, a cipher of theirs with a longer key (RFC 7296 §3.3.5). What is wanted
+// has no unknown attribute, so none that has one is chosen (§3.3.6).
 func (ch *choice) pick(offered []message.Transform, sent transform.KE) (message.Transform, bool) {
 	if ch.kind == transform.TypeKE && sent != transform.KE_NONE {
 		want := message.Transform{Type: transform.TypeKE, ID: uint16(sent)}
@@ -270,6 +272,11 @@ func (ch *choice) pick(offered []message.Transform, sent transform.KE) (message.
 	for _, want := range ch.transforms {
 		if slices.Contains(offered, want) {
 			return want, true
+		}
+	}
+	for _, t := range offered {
+		if ch.kind == transform.TypeENCR && ch.allowsLonger(t) {
+			return t, true
 		}
 	}
 	return message.Transform{}, false

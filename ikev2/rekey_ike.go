@@ -135,7 +135,7 @@ func (sa *ikeSA) rekeyRequest(r *row, m *received) {
 		return
 	}
 	offers, ke := find[*message.SA](m).Proposals, find[*message.KE](m)
-	ours := sa.remote.ikeAlternatives()
+	ours := sa.remote.acceptable()
 	choice, why := choose(ours, offers, ke.Method)
 	switch {
 	case choice == nil:
@@ -254,12 +254,13 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 		}
 	}
 	sa.passHeir(next)
-	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry} {
+	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry, timerChildLimit} {
 		sa.stopTimer(k)
 	}
 	next.announceWindow()
 	next.armGrace()
 	next.armChildren()
+	next.armChildLimit()
 	if len(next.children) > 0 {
 		next.stopTimer(timerGrace)
 	}

@@ -18,6 +18,7 @@ const (
 	timerGrace                       // no child SA for Grace
 	timerRetry                       // postponed exchanges may be tried again
 	timerChildren                    // a child's lifetime is over, and the kernel does not say so
+	timerChildLimit                  // setting up a child takes too long
 	timerReauth                      // the authentication is to be repeated
 	timerFragments                   // the missing fragments of a message are waited for no longer
 	timerCount
@@ -126,6 +127,8 @@ func (sa *ikeSA) fire(kind timerKind) {
 		sa.retryPostponed()
 	case timerChildren:
 		sa.checkChildren()
+	case timerChildLimit:
+		sa.checkChildLimit()
 	case timerReauth:
 		sa.reauthenticate()
 	case timerFragments:

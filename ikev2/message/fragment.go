@@ -44,7 +44,7 @@ func SealFragments(h Header, inner []Payload, c transform.Cipher, iv func() ([]b
 			return nil, err
 		}
 		n := min(room, len(content))
-		b, err := seal(h, PayloadSKF, first, fixed[:], content[:n], c, v)
+		b, err := seal(h, PayloadSKF, first, fixed[:], content[:n], c, v, Padding{})
 		if err != nil {
 			return nil, err
 		}

@@ -19,12 +19,24 @@ const genericLen = 4
 // of an AEAD (RFC 5282 §5.1) and in front of the IV for a separate integrity
 // algorithm (RFC 7296 §3.14).
 func Seal(h Header, inner []Payload, c transform.Cipher, iv []byte) ([]byte, error) {
+	return SealPadded(h, inner, c, iv, Padding{})
+}
+
+// Padding is what a message has behind its payloads beyond what its cipher asks
+// for. Its value and size are the sender's to choose (RFC 7296 §3.14).
+type Padding struct {
+	More int                // octets, as far as whole blocks and 255 in all allow
+	Fill func([]byte) error // the padding's value; nil: zeros
+}
+
+// SealPadded is Seal with more padding.
+func SealPadded(h Header, inner []Payload, c transform.Cipher, iv []byte, p Padding) ([]byte, error) {
 	first, content, err := EncodePayloads(inner)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(content)
-	return seal(h, PayloadSK, first, nil, content, c, iv)
+	return seal(h, PayloadSK, first, nil, content, c, iv, p)
 }
 
 // Open verifies and decrypts the SK payload of m, which Decode read from raw, and
@@ -60,14 +72,25 @@ func sealedLen(fixed, content int, c transform.Cipher) int {
 	return HeaderLen + genericLen + fixed + c.IVSize() + content + padding(content, c) + 1 + c.ICVSize()
 }
 
+// maxPadding is the most that the pad length octet can say.
+const maxPadding = 255
+
+// size is the padding of a message in octets.
+func (p Padding) size(content int, c transform.Cipher) int {
+	least := padding(content, c)
+	more := min(max(p.More, 0), maxPadding-least)
+	return least + more - more%c.BlockSize()
+}
+
 // padding is how much the content and the pad length octet lack of whole blocks.
 func padding(content int, c transform.Cipher) int {
 	return (c.BlockSize() - (content+1)%c.BlockSize()) % c.BlockSize()
 }
 
 // seal writes a message with one SK or SKF payload around content.
-func seal(h Header, kind, first PayloadType, fixed, content []byte, c transform.Cipher, iv []byte) ([]byte, error) {
-	total := sealedLen(len(fixed), len(content), c)
+func seal(h Header, kind, first PayloadType, fixed, content []byte, c transform.Cipher, iv []byte, p Padding) ([]byte, error) {
+	pad := p.size(len(content), c)
+	total := sealedLen(len(fixed), len(content), c) + pad - padding(len(content), c)
 	switch {
 	case len(iv) != c.IVSize():
 		return nil, fmt.Errorf("%v payload: IV of %d octets, want %d", kind, len(iv), c.IVSize())
@@ -81,12 +104,15 @@ func seal(h Header, kind, first PayloadType, fixed, content []byte, c transform.
 	b = binary.BigEndian.AppendUint16(b, uint16(total-HeaderLen))
 	b = append(b, fixed...)
 
-	// The plaintext is laid where its ciphertext goes. Padding may have any value
-	// (RFC 7296 §3.14): it is zero.
-	pad := padding(len(content), c)
+	// The plaintext is laid where its ciphertext goes.
 	at := len(b) + len(iv)
 	plaintext := b[at : at+len(content)+pad+1]
 	copy(plaintext, content)
+	if p.Fill != nil {
+		if err := p.Fill(plaintext[len(content) : len(content)+pad]); err != nil {
+			return nil, err
+		}
+	}
 	plaintext[len(plaintext)-1] = byte(pad)
 	return c.Seal(b, iv, plaintext, b, nil), nil
 }
