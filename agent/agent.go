@@ -196,7 +196,7 @@ func (a *Agent) prepare(caps *kernel.Capabilities, reqIDs map[string]uint32) (*p
 	p := &plan{cfg: cfg, secrets: make(map[string][]byte)}
 	var more config.Findings
 	p.compiled, more = Compile(cfg, CompileOptions{
-		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs, Names: a.names.addresses,
+		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs, Names: a.names.addresses, Now: time.Now(),
 		ReadSecret: func(path string) ([]byte, error) {
 			key, err := ReadSecret(path)
 			if err == nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"racoon2/config"
 	"racoon2/ikev2"
@@ -38,6 +39,11 @@ type CompileOptions struct {
 	Names func(name string) []netip.Addr
 	// Kernel, when set, drops what this kernel cannot do, with a warning.
 	Kernel *kernel.Capabilities
+	// Now, when set, has the files looked at that nothing is compiled from:
+	// certificates, which may be past their time, and other secrets.
+	Now time.Time
+	// ReadFile reads a file that is no secret; nil is the operating system's.
+	ReadFile func(path string) ([]byte, error)
 }
 
 // Compiled is a configuration as the cores take it. It holds secrets.
@@ -52,11 +58,7 @@ type Compiled struct {
 // The findings are about what only the host can tell: key files, addresses,
 // what the kernel can do. With errors among them nothing is compiled.
 func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) {
-	if o.ReadSecret == nil {
-		o.ReadSecret = ReadSecret
-	}
-	c := &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote),
-		usable: make(map[*config.Policy][]*config.IPsec), said: make(map[config.Finding]bool)}
+	c := newCompiler(cfg, o)
 	settings := &ikev2.Settings{CookieThreshold: cookieThreshold, MaxHalfOpen: maxHalfOpen,
 		MaxHalfOpenAddress: maxFromAddress, MaxHalfOpenNetwork: maxFromNetwork}
 	settings.IKEPort, settings.NATPort = ports(cfg.Interface)
@@ -72,6 +74,7 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 	for _, p := range cfg.Pairs() {
 		c.child(p)
 	}
+	c.files()
 	out := &Compiled{IKEv2: settings, Policy: c.policies(), ReqIDs: c.reqIDs.given}
 	slices.SortStableFunc(c.findings, func(a, b config.Finding) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
@@ -99,6 +102,17 @@ type compiler struct {
 	usable   map[*config.Policy][]*config.IPsec // the bundles that IKEv2 offers
 	findings config.Findings
 	said     map[config.Finding]bool
+}
+
+func newCompiler(cfg *config.Config, o CompileOptions) *compiler {
+	if o.ReadSecret == nil {
+		o.ReadSecret = ReadSecret
+	}
+	if o.ReadFile == nil {
+		o.ReadFile = readPublic
+	}
+	return &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote),
+		usable: make(map[*config.Policy][]*config.IPsec), said: make(map[config.Finding]bool)}
 }
 
 func (c *compiler) find(s config.Severity, pos config.Pos, code, hint, format string, args ...any) {

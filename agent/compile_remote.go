@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -48,7 +47,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 	}
 	c.peers(k, out)
 	c.identities(k, out)
-	c.sharedKey(k, out)
+	out.SharedKey = c.readSharedKey(k)
 	c.postQuantumKey(k, out)
 	for _, p := range k.Proposals {
 		out.Proposals = append(out.Proposals, ikev2.IKEProposal{
@@ -187,23 +186,23 @@ func (c *compiler) addressIdentity(id config.ID, directive string) (ikev2.Identi
 	return ikev2.Identity{Type: message.ID_IPV6_ADDR, Data: addr.WithZone("").AsSlice()}, true
 }
 
-// sharedKey reads the pre-shared key. The octets of the file are the key, all
+// readSharedKey reads the pre-shared key. The octets of the file are the key, all
 // of them, as in the original.
-func (c *compiler) sharedKey(k *config.IKEv2, out *ikev2.Remote) {
+func (c *compiler) readSharedKey(k *config.IKEv2) []byte {
 	if k.PreSharedKey == "" {
-		return // config has said so where a key is needed
+		return nil // config has said so where a key is needed
 	}
 	key, err := c.o.ReadSecret(k.PreSharedKey)
 	switch {
 	case err != nil:
-		c.find(config.Error, k.PreSharedKeyPos, "key-file", "", "pre_shared_key %s: %v", k.PreSharedKey, err)
+		c.find(config.Error, k.PreSharedKeyPos, "key-file", secretHint(k.PreSharedKey, err), "pre_shared_key %s: %v", k.PreSharedKey, err)
 	case len(key) == 0:
-		c.find(config.Error, k.PreSharedKeyPos, "key-file", "", "pre_shared_key %s: the file is empty", k.PreSharedKey)
+		c.find(config.Error, k.PreSharedKeyPos, "key-file", secretHint(k.PreSharedKey, errEmpty), "pre_shared_key %s: %v", k.PreSharedKey, errEmpty)
 	case key[len(key)-1] == '\n':
 		c.find(config.Advice, k.PreSharedKeyPos, "key-newline", "write the file without it, as `printf %s SECRET` does",
 			"pre_shared_key %s: the newline at the end of the file is part of the key", k.PreSharedKey)
 	}
-	out.SharedKey = key
+	return key
 }
 
 // postQuantumKey reads the PPK (RFC 8784), the octets of the file ppk/ID.bin
@@ -217,16 +216,16 @@ func (c *compiler) postQuantumKey(k *config.IKEv2, out *ikev2.Remote) {
 		return
 	}
 	if k.PPKID == "" || len(k.PPKID) > maxPPKID || strings.HasPrefix(k.PPKID, ".") || strings.ContainsAny(k.PPKID, "/\x00") {
-		c.find(config.Error, k.Pos, "ppk-id", "", "use_ppk needs a ppk_id that can be the name of a file: 1 to %d octets, without / and not beginning with a point", maxPPKID)
+		c.find(config.Error, k.PPKIDPos, "ppk-id", "", "use_ppk needs a ppk_id that can be the name of a file: 1 to %d octets, without / and not beginning with a point", maxPPKID)
 		return
 	}
 	path := filepath.Join(filepath.Dir(c.cfg.Path), "ppk", k.PPKID+".bin")
 	secret, err := c.o.ReadSecret(path)
 	if err == nil && len(secret) == 0 {
-		err = errors.New("the file is empty")
+		err = errEmpty
 	}
 	if err != nil {
-		c.find(config.Error, k.Pos, "ppk-file", "", "ppk_id %q: %s: %v", k.PPKID, path, err)
+		c.find(config.Error, k.PPKIDPos, "ppk-file", secretHint(path, err), "ppk_id %q: %s: %v", k.PPKID, path, err)
 		return
 	}
 	out.PPK = &ikev2.PPK{ID: append([]byte{ppkFixed}, k.PPKID...), Secret: secret, Mandatory: k.PPKMandatory}

@@ -2,5 +2,12 @@
 
 package agent
 
+import "racoon2/kernel"
+
+// capabilitiesOf knows no backend here.
+func capabilitiesOf(name string) (kernel.Capabilities, error) {
+	return kernel.Capabilities{}, errNoKernel(name)
+}
+
 // candidates are the backends for this system.
 func candidates([]uint16) []candidate { return nil }

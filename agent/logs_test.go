@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"racoon2/config"
 )
 
 // edit changes the configuration on disk.
@@ -94,7 +92,7 @@ func TestLogFileFindings(t *testing.T) {
 		a.dir + "/none/peer.log": "warning: logfile " + a.dir + "/none/peer.log cannot be written: there is no folder",
 	} {
 		a.edit("nat_traversal off;", `nat_traversal off; logfile "`+path+`";`)
-		found := Check(filepath.Join(a.dir, "racoon2.conf"), config.Options{})
+		found := Check(filepath.Join(a.dir, "racoon2.conf"), CheckOptions{})
 		if len(found) == 0 || !strings.Contains(found[0].String(), want) || found[0].Pos.Line == 0 {
 			t.Errorf("%s: %v", path, found)
 		}

@@ -42,6 +42,35 @@ func ReadSecret(path string) ([]byte, error) {
 	return secret, nil
 }
 
+// maxPublic bounds a file that is no secret, in octets: a chain of certificates
+// has a few thousand.
+const maxPublic = 1 << 20
+
+// readPublic reads a file that anybody may read: a regular one of at most 1 MB.
+// The error does not repeat the path.
+func readPublic(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, bare(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, bare(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxPublic+1))
+	if err != nil {
+		return nil, bare(err)
+	}
+	if len(data) > maxPublic {
+		return nil, fmt.Errorf("the file is longer than %d octets", maxPublic)
+	}
+	return data, nil
+}
+
 // bare strips operation and path from an error.
 func bare(err error) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {

@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // WithSources returns the findings in the order of files and lines, each with
 // the line that it is about. It is for findings that were made without the text,
@@ -26,6 +29,7 @@ func (fs Findings) WithSources(opts Options) Findings {
 		}
 		if src != nil {
 			out[i].Source = src.line(f.Pos.Line)
+			out[i].Offending = cmp.Or(f.Offending, wordAt(out[i].Source, f.Pos.Col))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int {
@@ -38,6 +42,20 @@ func (fs Findings) WithSources(opts Options) Findings {
 		return a.Pos.Col - b.Pos.Col
 	})
 	return out
+}
+
+// wordAt is the word that begins at a column of a line, or "".
+func wordAt(line string, col int) string {
+	if col < 1 || col > len(line) {
+		return ""
+	}
+	word := line[col-1:]
+	for i := range len(word) {
+		if !isBare(word[i]) {
+			return word[:i]
+		}
+	}
+	return word
 }
 
 // concealed reports whether a line holds the key of a static SA, which is not

@@ -52,6 +52,21 @@ func (osFiles) Home(name string) (string, error) {
 	return u.HomeDir, nil
 }
 
+// What is wrong with a secret's file, for those who tell what to do about it.
+var (
+	ErrOpenToOthers = errors.New("others can reach the secret")
+	ErrOwner        = errors.New("it belongs to another user")
+)
+
+// SecretError is a rule for the files of secrets that is broken.
+type SecretError struct {
+	Text string
+	Kind error // ErrOpenToOthers or ErrOwner
+}
+
+func (e *SecretError) Error() string { return e.Text }
+func (e *SecretError) Unwrap() error { return e.Kind }
+
 // CheckSecretFile says whether the file at path is fit to hold a secret: a
 // regular file that the running user owns and nobody else may touch. A nil
 // error is yes; another one says which rule was broken, without the path.
@@ -73,7 +88,7 @@ func CheckSecret(info fs.FileInfo) error {
 		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("its mode is %04o: others can reach the secret; make it 0600", mode)
+		return &SecretError{fmt.Sprintf("its mode is %04o: others can reach the secret; make it 0600", mode), ErrOpenToOthers}
 	}
 	return nil
 }
@@ -100,7 +115,7 @@ func checkOwner(info fs.FileInfo) error {
 		return errors.New("its owner is not known")
 	}
 	if uid := os.Getuid(); owner != uid {
-		return fmt.Errorf("it belongs to user %d, not to the running user %d", owner, uid)
+		return &SecretError{fmt.Sprintf("it belongs to user %d, not to the running user %d", owner, uid), ErrOwner}
 	}
 	return nil
 }

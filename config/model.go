@@ -52,6 +52,7 @@ type Interface struct {
 	KINK              []Address // Port 910 where none is written
 	SPMD              []Address // unix paths, or addresses with Port 9555 where none is written
 	SPMDPassword      string    // path; "" when not given
+	SPMDPasswordPos   Pos       // not valid when not given
 	ApplicationBypass bool      // IKE sockets bypass IPsec by themselves
 
 	Kernel    Kernel    // what carries IPsec
@@ -94,6 +95,9 @@ type Remote struct {
 	IKEv2 *IKEv2 // effective settings; nil when the remote does not use it or cannot
 	IKEv1 *IKEv1 // parsed, never used
 	KINK  *KINK  // parsed, never used
+
+	// Certificates are the keys that the ikev2 block names; nil when it names none.
+	Certificates *Certificates
 
 	// Disabled remotes are read and left alone: nothing that the remote accepts
 	// is built or usable. Reason says what, in words for a log.
@@ -174,6 +178,7 @@ type IKEv2 struct {
 	UsePPK               bool
 	PPKMandatory         bool
 	PPKID                string
+	PPKIDPos             Pos // of ppk_id, or of the block where there is none
 	Childless            bool
 	RequireConfigPayload bool
 	RADIUS               *RADIUS // nil: none
@@ -214,6 +219,7 @@ type RADIUS struct {
 	Server     Address
 	Port       uint16
 	SecretFile string
+	SecretPos  Pos // not valid when SecretFile is not given
 }
 
 // AddressPool is an addresspool section.

@@ -126,6 +126,15 @@ type PublicKey struct {
 	Private string // path; "" for a peer's key
 }
 
+// Certificates are what a remote authenticates with besides secrets, and what it
+// has to fit.
+type Certificates struct {
+	Mine, Peers   *PublicKey   // nil: none
+	MyID, PeersID []ID         // only the first MyID is sent
+	Methods       []AuthMethod // those written in kmp_auth_method, built or not
+	Used          bool         // the remote authenticates with them
+}
+
 // LogMode is the verbosity of a remote's log.
 type LogMode uint8
 

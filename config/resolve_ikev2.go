@@ -24,6 +24,7 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 		UsePPK:               get(v, "use_ppk", false),
 		PPKMandatory:         get(v, "ppk_mandatory", false),
 		PPKID:                get(v, "ppk_id", ""),
+		PPKIDPos:             v.posOf("ppk_id"),
 		Childless:            get(v, "childless", false),
 		RequireConfigPayload: get(v, "require_config_payload", false),
 	}
@@ -34,6 +35,7 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 	k.Provide = r.provide(v)
 	k.RADIUS = r.radius(v)
 	r.checkIdentities(remote, v, k)
+	remote.Certificates = certificates(k)
 	reason := r.authMethods(remote, v, k)
 	p := r.ikeProposals(v)
 	if reason == "" {
@@ -44,6 +46,14 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 	}
 	k.Proposals = p.list
 	return k, ""
+}
+
+// certificates gathers the keys of a remote, whether it can use them or not.
+func certificates(k *IKEv2) *Certificates {
+	if k.MyKey == nil && k.PeersKey == nil {
+		return nil
+	}
+	return &Certificates{Mine: k.MyKey, Peers: k.PeersKey, MyID: k.MyID, PeersID: k.PeersID, Methods: slices.Clone(k.AuthMethods)}
 }
 
 // authMethods keeps the methods that are built.
@@ -159,6 +169,7 @@ func (r *resolver) radius(v view) *RADIUS {
 		Server:     server,
 		Port:       get(v, "radius_port", uint16(defaultRADIUS)),
 		SecretFile: get(v, "radius_secret_file", ""),
+		SecretPos:  v.writtenAt("radius_secret_file"),
 	}
 }
 

@@ -10,6 +10,7 @@ func (r *resolver) buildInterface() {
 	i.KINK = withPorts(get[[]Address](v, "kink", nil), defaultKINKPort)
 	i.SPMD = withPorts(get[[]Address](v, "spmd", nil), defaultSPMDPort)
 	i.SPMDPassword = get(v, "spmd_password", "")
+	i.SPMDPasswordPos = v.writtenAt("spmd_password")
 	i.ApplicationBypass = get(v, "application_bypass", true)
 	i.Kernel = Kernel(get(v, "kernel", uint8(KernelAuto)))
 	i.LogFormat = LogFormat(get(v, "log_format", uint8(LogText)))

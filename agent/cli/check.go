@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,16 +12,24 @@ import (
 
 func (a *app) checkCommand() *cobra.Command {
 	var asJSON bool
+	var kernel string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check a configuration, with its key files",
 		Long: "Check a configuration without running it: its words, its references, what does\n" +
-			"not fit together, and the key files that it names. The exit status is 0 when\n" +
-			"there is nothing to complain about, 1 with warnings, and 2 with errors.",
-		Example: "  racoon2 check -c ./racoon2.conf\n  racoon2 check --json",
+			"not fit together, and the keys and certificates that it names. With --kernel, or\n" +
+			"where the configuration names a kernel, also what that cannot do on this host.\n" +
+			"The exit status is 0 when there is nothing to complain about, 1 with warnings,\n" +
+			"and 2 with errors.",
+		Example: "  racoon2 check -c ./racoon2.conf\n  racoon2 check --kernel auto --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			findings := agent.Check(a.config, config.Options{}).WithSources(config.Options{})
+			switch kernel {
+			case "", "auto", "xfrm", "pfkey", "userspace":
+			default:
+				return errors.New("--kernel is auto, xfrm or userspace")
+			}
+			findings := agent.Check(a.config, agent.CheckOptions{Kernel: kernel}).WithSources(config.Options{})
 			if err := a.printFindings(findings, asJSON); err != nil {
 				return failed(err)
 			}
@@ -33,6 +42,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&kernel, "kernel", "", "hold it against what `auto`, xfrm or userspace can do on this host")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
 }

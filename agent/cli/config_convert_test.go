@@ -42,7 +42,7 @@ func TestConfigConvert(t *testing.T) {
 	if key, err := os.ReadFile(filepath.Join(out, "psk", "127.0.0.2")); err != nil || string(key) != "open sesame" {
 		t.Errorf("key %q, %v", key, err)
 	}
-	if f := agent.Check(filepath.Join(out, "racoon2.conf"), config.Options{}); f.HasErrors() || f.Count(config.Warning) > 0 {
+	if f := agent.Check(filepath.Join(out, "racoon2.conf"), agent.CheckOptions{}); f.HasErrors() || f.Count(config.Warning) > 0 {
 		t.Errorf("the result has findings: %v", f)
 	}
 	if status, _, stderr = run(append(args, "--out", out)...); status != 1 || !strings.Contains(stderr, "is there already") {

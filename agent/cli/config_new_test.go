@@ -36,7 +36,7 @@ func TestConfigNew(t *testing.T) {
 			var keys []string
 			for i, end := range test.ends {
 				conf := filepath.Join(dir, end, "racoon2.conf")
-				if f := agent.Check(conf, config.Options{}); len(f) > 0 {
+				if f := agent.Check(conf, agent.CheckOptions{}); len(f) > 0 {
 					t.Errorf("%s has findings: %v", conf, f)
 				}
 				key := filepath.Join(dir, end, "psk", test.ends[1-i])

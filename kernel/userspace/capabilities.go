@@ -23,3 +23,6 @@ var capabilities = kernel.Capabilities{
 		transform.AUTH_HMAC_SHA1_96, transform.AUTH_HMAC_MD5_96,
 	},
 }
+
+// Capabilities says what this package can do on every host, without opening anything.
+func Capabilities() kernel.Capabilities { return capabilities }
