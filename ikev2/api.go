@@ -56,7 +56,12 @@ type Remote struct {
 
 	Proposals []IKEProposal // in order of preference
 
-	NATTraversal   bool
+	NATTraversal bool
+	// PublicAddresses are those by which a router in front of this host is known,
+	// which forwards to it (natd_public_address); port 0 is any.
+	PublicAddresses []netip.AddrPort
+	MOBIKE          bool // the addresses of an IKE SA may change (RFC 4555)
+
 	ForceNAT       bool // ESP goes in UDP as if this host were behind a NAT
 	CookieRequired bool
 	Fragmentation  bool // IKE messages may be fragmented (RFC 7383)

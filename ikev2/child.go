@@ -37,6 +37,8 @@ type childSA struct {
 	comp          transform.COMP // of IPComp; COMP_NONE: nothing is compressed
 	cpiIn, cpiOut kernel.SPI
 	local, remote netip.Addr // outer addresses
+	withLocal     bool       // local, and remote, are the IKE SA's own
+	withPeer      bool
 	encap         *kernel.Encap
 	traffic       trafficSet
 	selector      kernel.Selector // outbound

@@ -44,6 +44,7 @@ func (c *Child) outerMode() kernel.Mode {
 func (sa *ikeSA) reserve(conf *Child, initiator bool, done func(*childSA, error)) {
 	c := &childSA{sa: sa, conf: conf, initiator: initiator}
 	c.local, c.remote, c.encap = sa.endpoints(conf)
+	c.withLocal, c.withPeer = c.local == sa.local.Addr(), c.remote == sa.peer.Addr()
 	sa.children = append(sa.children, c)
 	finish := func(err error) {
 		sa.busy = false
@@ -207,6 +208,7 @@ func (c *childSA) install(done func(error)) {
 			}
 			c.installed(first)
 			done(first)
+			c.follow() // the IKE SA may have moved meanwhile
 			c.sa.pump()
 		})
 	}

@@ -211,7 +211,7 @@ func (sa *ikeSA) send(local, peer netip.AddrPort, parts [][]byte) {
 			sa.e.do(Send{Local: local, Remote: peer, Data: data})
 		}
 	}
-	if sa.natLocal && sa.state == stateEstablished {
+	if sa.needsKeepalive() && sa.state == stateEstablished {
 		sa.setTimer(timerKeepalive, keepaliveInterval)
 	}
 }

@@ -1,6 +1,11 @@
 package ikev2
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+
+	"racoon2/kernel"
+)
 
 // addrs are all addresses of the host.
 func (n *node) addrs() []netip.Addr {
@@ -28,4 +33,77 @@ func (n *node) readdress(addrs ...string) {
 		n.more = append(n.more, netip.MustParseAddr(a))
 	}
 	n.handle(LocalAddresses{Addrs: n.more})
+}
+
+// site is a network behind a NAT, whose hosts share its outer address. Two sites
+// may have hosts with the same inner address.
+type site struct {
+	outside netip.Addr
+	ports   map[netip.AddrPort]uint16
+	next    uint16
+}
+
+func newSite(outside string) *site {
+	s := &site{next: 20000}
+	s.rebind(outside)
+	return s
+}
+
+// rebind gives the NAT another address, or makes it forget its mappings.
+func (s *site) rebind(outside string) {
+	s.outside = netip.MustParseAddr(outside)
+	s.ports = map[netip.AddrPort]uint16{}
+}
+
+// outward is what leaves the host for the rest of the world; nothing from an
+// address that it has no longer.
+func (n *node) outward(p Send) Send {
+	if !slices.Contains(n.addrs(), p.Local.Addr()) {
+		return Send{}
+	}
+	if s := n.site; s != nil {
+		if s.ports[p.Local] == 0 {
+			s.next++
+			s.ports[p.Local] = s.next
+		}
+		p.Local = netip.AddrPortFrom(s.outside, s.ports[p.Local])
+	}
+	return p
+}
+
+// inward is what reaches the host from there.
+func (n *node) inward(p Send) (Send, bool) {
+	if n.site == nil {
+		return p, slices.Contains(n.addrs(), p.Remote.Addr())
+	}
+	if p.Remote.Addr() != n.site.outside {
+		return p, false
+	}
+	for inner, port := range n.site.ports {
+		if port == p.Remote.Port() && slices.Contains(n.addrs(), inner.Addr()) {
+			p.Remote = inner
+			return p, true
+		}
+	}
+	return p, false
+}
+
+// update changes an SA as kernel.UpdateSA says.
+func (k *testKernel) update(sa kernel.SA) error {
+	id := sa.SAID
+	if _, ok := k.sas[id]; !ok {
+		for other := range k.sas {
+			if other.SPI == id.SPI && other.Proto == id.Proto && k.sas[other].ReqID == sa.ReqID {
+				id = other
+			}
+		}
+	}
+	old, ok := k.sas[id]
+	if !ok {
+		return kernel.ErrNotFound
+	}
+	delete(k.sas, id)
+	old.SAID, old.Src, old.Encap = sa.SAID, sa.Src, sa.Encap
+	k.sas[sa.SAID] = old
+	return nil
 }

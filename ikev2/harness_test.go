@@ -35,6 +35,7 @@ type node struct {
 	e        *Engine
 	addr     netip.Addr   // what Route answers; invalid: no route
 	more     []netip.Addr // its other addresses
+	site     *site        // behind a NAT; nil: none
 	kernel   *testKernel
 	traces   []trace.Event
 	ups      []ChildUp
@@ -80,6 +81,9 @@ func (n *node) carryOut(f Effect) {
 			n.w.t.Fatalf("%s sends %d octets from %v to %v", n.name, len(f.Data), f.Local, f.Remote)
 		}
 		f.Data = slices.Clone(f.Data)
+		if f = n.outward(f); !f.Local.IsValid() {
+			return
+		}
 		n.w.sent = append(n.w.sent, f)
 		n.w.wire = append(n.w.wire, f)
 	case KernelRequest:
@@ -151,9 +155,6 @@ func (w *world) step() {
 	w.t.Helper()
 	p := w.wire[0]
 	w.wire = w.wire[1:]
-	if !slices.ContainsFunc(w.nodes, func(n *node) bool { return slices.Contains(n.addrs(), p.Local.Addr()) }) {
-		return // from an address that its host has no longer
-	}
 	arriving := []Send{p}
 	if w.filter != nil {
 		arriving = w.filter(p)
@@ -166,7 +167,8 @@ func (w *world) step() {
 func (w *world) deliver(p Send) {
 	w.t.Helper()
 	for _, n := range w.nodes {
-		if slices.Contains(n.addrs(), p.Remote.Addr()) {
+		if to, ok := n.inward(p); ok {
+			p = to
 			n.handle(Datagram{Local: p.Remote, Remote: p.Local, Data: slices.Clone(p.Data)})
 			return
 		}
@@ -381,13 +383,7 @@ func (k *testKernel) apply(r kernel.Request) kernel.Result {
 		delete(k.reserved, op.SA.SAID)
 		k.sas[op.SA.SAID] = op.SA
 	case kernel.UpdateSA:
-		old, ok := k.sas[op.SA.SAID]
-		if !ok {
-			res.Err = kernel.ErrNotFound
-			return res
-		}
-		old.Encap = op.SA.Encap
-		k.sas[op.SA.SAID] = old
+		res.Err = k.update(op.SA)
 	case kernel.DeleteSA:
 		_, ok := k.sas[op.ID]
 		if !ok && !k.reserved[op.ID] {

@@ -24,6 +24,8 @@ type ikeSA struct {
 
 	local, peer       netip.AddrPort
 	natLocal, natPeer bool // a NAT is in front of this host, of the peer
+	forwarded         bool // the NAT in front of this host is a router that forwards to it
+	mob               mobility
 
 	remote          *Remote // nil as responder until the peer is authenticated
 	localID, peerID Identity
@@ -171,7 +173,7 @@ func (sa *ikeSA) establish() {
 		sa.setTimer(timerExpire, r.Lifetime)
 		sa.setTimer(timerRekey, e.jitter(r.Lifetime, sa.initiator))
 	}
-	if sa.natLocal {
+	if sa.needsKeepalive() {
 		sa.setTimer(timerKeepalive, keepaliveInterval)
 	}
 	sa.armAuth()

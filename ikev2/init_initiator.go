@@ -123,7 +123,7 @@ func (sa *ikeSA) sendInit() {
 		&message.SA{Proposals: s.offered},
 		&message.KE{Method: s.group, Data: s.key.Public()},
 		&message.Nonce{Data: s.ni})
-	list = append(list, sa.natPayloads(s.remote)...)
+	list = append(list, sa.natPayloads(s.remote, sa.local, sa.peer)...)
 	if s.remote.Fragmentation {
 		list = append(list, notify(message.IKEV2_FRAGMENTATION_SUPPORTED, nil)) // RFC 7383 §2.3
 	}
@@ -257,7 +257,7 @@ func (sa *ikeSA) initAnswer(_ *row, m *received) {
 	sa.suite = c.suite()
 	s.nr = slices.Clone(find[*message.Nonce](m).Data)
 	s.initResponse = m.in.Data
-	sa.detectNAT(m, s.remote)
+	s.peerHashes = sa.detectNAT(m, s.remote)
 	sa.float()
 	sa.frag.agreed = s.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil
 

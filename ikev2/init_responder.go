@@ -186,7 +186,7 @@ func (e *Engine) respondInit(r *row, m *received, key initialKey, remote *Remote
 // initRequest agrees on keys and answers (RFC 7296 §1.2).
 func (sa *ikeSA) initRequest(r *row, m *received) {
 	group, peerValue := sa.suite.ke, find[*message.KE](m).Data
-	sa.detectNAT(m, sa.setup.remote)
+	sa.setup.peerHashes = sa.detectNAT(m, sa.setup.remote)
 	sa.setup.ppk = m.offersPPK() && slices.ContainsFunc(sa.e.candidates(m.in.Remote.Addr()), func(r *Remote) bool { return r.PPK != nil })
 	sa.setup.childless = sa.setup.remote.Childless
 	sa.frag.agreed = sa.setup.remote.Fragmentation && m.notification(message.IKEV2_FRAGMENTATION_SUPPORTED) != nil
@@ -208,7 +208,7 @@ func (sa *ikeSA) answerInit(r *row, m *received, public []byte) {
 		&message.Nonce{Data: s.nr},
 	}
 	if s.peerHashes {
-		list = append(list, sa.natPayloads(s.remote)...)
+		list = append(list, sa.natPayloads(s.remote, sa.local, sa.peer)...)
 	}
 	if s.ppk {
 		list = append(list, notify(message.USE_PPK, nil)) // RFC 8784 §3

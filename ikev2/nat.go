@@ -10,7 +10,6 @@ import (
 
 	"racoon2/ikev2/message"
 	"racoon2/kernel"
-	"racoon2/kernel/trace"
 )
 
 const (
@@ -32,12 +31,12 @@ func natHash(spii, spir uint64, at netip.AddrPort) []byte {
 	return h.Sum(nil)
 }
 
-// natPayloads are this host's two notifications; none without NAT traversal.
-func (sa *ikeSA) natPayloads(r *Remote) []message.Payload {
+// natPayloads are this host's two notifications in a message from one address to
+// the other; none without NAT traversal.
+func (sa *ikeSA) natPayloads(r *Remote, source, destination netip.AddrPort) []message.Payload {
 	if !sa.e.traversal(r) {
 		return nil
 	}
-	source := sa.local
 	if r.ForceNAT {
 		// RFC 7296 §2.23 lets a host that wants UDP send a hash that fits no
 		// address: the other end then sees a NAT.
@@ -45,21 +44,22 @@ func (sa *ikeSA) natPayloads(r *Remote) []message.Payload {
 	}
 	return []message.Payload{
 		notify(message.NAT_DETECTION_SOURCE_IP, natHash(sa.spii, sa.spir, source)),
-		notify(message.NAT_DETECTION_DESTINATION_IP, natHash(sa.spii, sa.spir, sa.peer)),
+		notify(message.NAT_DETECTION_DESTINATION_IP, natHash(sa.spii, sa.spir, destination)),
 	}
 }
 
 func (e *Engine) traversal(r *Remote) bool { return r.NATTraversal && e.settings.NATPort != 0 }
 
-// detectNAT compares the peer's hashes with what arrived. The peer may send
-// several source hashes; one that fits is enough (RFC 7296 §2.23).
-func (sa *ikeSA) detectNAT(m *received, r *Remote) {
+// detectNAT compares the peer's hashes with what arrived, and says whether there
+// were any. The peer may send several source hashes; one that fits is enough
+// (RFC 7296 §2.23).
+func (sa *ikeSA) detectNAT(m *received, r *Remote) bool {
 	if !sa.e.traversal(r) {
-		return
+		return false
 	}
 	source := natHash(m.SPIi, m.SPIr, m.in.Remote)
 	destination := natHash(m.SPIi, m.SPIr, m.in.Local)
-	var sources, destinations, sourceFits, destinationFits bool
+	var sources, destinations, sourceFits, destinationFits, forwarded bool
 	for _, p := range m.payloads {
 		n, ok := p.(*message.Notify)
 		if !ok {
@@ -70,19 +70,39 @@ func (sa *ikeSA) detectNAT(m *received, r *Remote) {
 			sources, sourceFits = true, sourceFits || bytes.Equal(n.Data, source)
 		case message.NAT_DETECTION_DESTINATION_IP:
 			destinations, destinationFits = true, destinationFits || bytes.Equal(n.Data, destination)
+			forwarded = forwarded || r.isPublic(m, n.Data)
 		}
 	}
 	if !sources || !destinations {
-		return
+		return false
 	}
-	sa.setup.peerHashes = true
 	sa.natPeer, sa.natLocal = !sourceFits, !destinationFits || r.ForceNAT
+	sa.forwarded = forwarded && !destinationFits
+	return true
 }
+
+// isPublic says that the peer has sent to one of the addresses by which a router
+// in front of this host is known (natd_public_address).
+func (r *Remote) isPublic(m *received, hash []byte) bool {
+	return slices.ContainsFunc(r.PublicAddresses, func(a netip.AddrPort) bool {
+		ports := []uint16{m.in.Local.Port(), a.Port()}
+		return slices.ContainsFunc(ports, func(port uint16) bool {
+			return port != 0 && bytes.Equal(hash, natHash(m.SPIi, m.SPIr, netip.AddrPortFrom(a.Addr().Unmap(), port)))
+		})
+	})
+}
+
+// needsKeepalive says that a NAT in front of this host may forget its mapping. A
+// router that forwards to it does not.
+func (sa *ikeSA) needsKeepalive() bool { return sa.natLocal && !sa.forwarded }
 
 // float moves an initiator to the NAT traversal ports when there is a NAT
 // (RFC 7296 §2.23: it must, from IKE_AUTH on).
 func (sa *ikeSA) float() {
-	if !sa.natLocal && !sa.natPeer {
+	// RFC 4555 §3.3: a host that can do both goes there without a NAT, too, so
+	// that it has not to when another path has one.
+	mobile := sa.setup.remote.MOBIKE && sa.setup.peerHashes
+	if !sa.natLocal && !sa.natPeer && !mobile {
 		return
 	}
 	port := uint16(natPort)
@@ -109,54 +129,18 @@ func (sa *ikeSA) heardFrom(in Datagram) {
 	}
 	// RFC 7296 §2.23: a host that is not behind a NAT follows a peer that is; a
 	// host behind one does not, for anybody could move it.
-	if sa.state == stateEstablished && sa.natPeer && !sa.natLocal {
+	// RFC 4555 §3.8: with MOBIKE it follows nothing but UPDATE_SA_ADDRESSES.
+	if sa.state == stateEstablished && sa.followsPeer() && !sa.mob.agreed {
 		sa.movePeer(in.Remote)
 	}
 }
 
-// movePeer follows the peer to another address or port, with its child SAs.
-func (sa *ikeSA) movePeer(to netip.AddrPort) {
-	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	if to == sa.peer {
-		return
-	}
-	from := sa.peer
-	sa.peer = to
-	sa.e.trace(trace.Info, reasonPeerMoved, "the peer behind the NAT is now at another address", sa.attrs(attr("from", from.String()))...)
-	for _, c := range slices.Clone(sa.children) {
-		c.follow(from)
-	}
-}
-
-// follow tells the kernel the peer's new port. A new address makes new SAs
-// instead: an SA's address is part of its name, and its key must not be
-// installed a second time.
-func (c *childSA) follow(from netip.AddrPort) {
-	if c.encap == nil || !c.standing() {
-		return
-	}
-	if c.sa.peer.Addr() != from.Addr() {
-		c.rekey()
-		return
-	}
-	c.encap = &kernel.Encap{Local: c.encap.Local, Remote: c.sa.peer.Port()}
-	for _, out := range []bool{false, true} {
-		if out && c.outWaits {
-			continue
-		}
-		k := c.kernelSA(out)
-		k.EncrKey, k.IntegKey = nil, nil
-		c.sa.e.kernelOp(kernel.UpdateSA{SA: k}, func(r kernel.Result) {
-			if r.Err != nil {
-				c.sa.e.trace(trace.InternalWarn, reasonKernel, "the kernel does not follow the peer's new port: "+r.Err.Error(), c.attrs()...)
-			}
-		})
-	}
-}
+// followsPeer says that packets of the peer may move it.
+func (sa *ikeSA) followsPeer() bool { return sa.natPeer && (!sa.natLocal || sa.forwarded) }
 
 // keepalive keeps the mapping of the NAT in front of this host (RFC 3948 §4).
 func (sa *ikeSA) keepalive() {
-	if sa.state != stateEstablished || !sa.natLocal {
+	if sa.state != stateEstablished || !sa.needsKeepalive() {
 		return
 	}
 	sa.e.do(Send{Local: sa.local, Remote: sa.peer, Data: []byte{0xff}})
@@ -166,7 +150,7 @@ func (sa *ikeSA) keepalive() {
 // mapping takes the kernel's word that encapsulated packets come from elsewhere.
 func (e *Engine) mapping(ev kernel.Mapping) {
 	c := e.bySAID[ev.ID]
-	if c == nil || c.sa.state != stateEstablished || !c.sa.natPeer || c.sa.natLocal {
+	if c == nil || c.sa.state != stateEstablished || !c.sa.followsPeer() {
 		return
 	}
 	c.sa.movePeer(ev.New)

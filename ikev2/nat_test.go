@@ -222,8 +222,7 @@ func TestSeveralSourceHashes(t *testing.T) {
 		notify(message.NAT_DETECTION_SOURCE_IP, natHash(1, 2, remote)),
 		notify(message.NAT_DETECTION_DESTINATION_IP, natHash(1, 2, local)),
 	}}
-	sa.detectNAT(m, a.e.settings.Remotes[0])
-	if sa.natLocal || sa.natPeer || !sa.setup.peerHashes {
+	if !sa.detectNAT(m, a.e.settings.Remotes[0]) || sa.natLocal || sa.natPeer {
 		t.Errorf("%+v", sa)
 	}
 }

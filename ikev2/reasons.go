@@ -58,6 +58,7 @@ const (
 	reasonChildRekeyed    = "child_rekeyed"
 	reasonChildDown       = "child_down"
 	reasonPeerMoved       = "peer_moved"     // an IKE SA has another address, or needs one
+	reasonChildMoved      = "child_moved"    // or cannot move, in transport mode
 	reasonPeerAddresses   = "peer_addresses" // a remote has other addresses now
 	reasonPathSize        = "path_size"      // no answer to large packets: smaller fragments are tried
 	reasonInitialContact  = "initial_contact"

@@ -221,7 +221,7 @@ func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, n
 	}
 	next := sa.e.newSA(sa.local, sa.peer, initiator)
 	next.spii, next.spir, next.suite, next.keys = spii, spir, s, k
-	next.natLocal, next.natPeer = sa.natLocal, sa.natPeer
+	next.natLocal, next.natPeer, next.forwarded = sa.natLocal, sa.natPeer, sa.forwarded
 	next.inheritAuth(sa)
 	next.ppk = sa.ppk // RFC 8784 §3: in SK_d already, and not mixed in again
 	next.frag.agreed, next.frag.size = sa.frag.agreed, sa.frag.size
