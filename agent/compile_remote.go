@@ -31,6 +31,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		CookieRequired: k.CookieRequired,
 		Fragmentation:  k.Fragmentation,
 		Childless:      k.Childless,
+		Window:         k.WindowSize,
 		NonceSize:      k.NonceSize,
 		Retry:          ikev2.Retransmission{First: k.IntervalToSend, Tries: k.MaxRetryToSend, Copies: k.TimesPerSend},
 		Lifetime:       k.Lifetime,
@@ -44,6 +45,11 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 	out.Padding = ikev2.Padding{Random: k.RandomPadContent}
 	if k.RandomPadLen {
 		out.Padding.Most = k.MaxPadLen
+	}
+	for _, a := range k.NATDPublicAddress {
+		if a.Kind == config.AddressInet {
+			out.PublicAddresses = append(out.PublicAddresses, netip.AddrPortFrom(a.Addr, a.Port))
+		}
 	}
 	c.peers(k, out)
 	c.identities(k, out)

@@ -128,7 +128,7 @@ func TestCompileRemote(t *testing.T) {
 			Encr: []ikev2.Encryption{{ID: transform.ENCR_AES_CBC, KeyBits: 256}}, PRF: []transform.PRF{transform.PRF_HMAC_SHA2_256},
 			Integ: []transform.INTEG{transform.AUTH_HMAC_SHA2_256_128}, KE: []transform.KE{transform.KE_MODP_3072, transform.KE_ECP_256},
 		}},
-		NATTraversal: true, CookieRequired: true, Fragmentation: true, NonceSize: 64,
+		NATTraversal: true, CookieRequired: true, Fragmentation: true, NonceSize: 64, Window: 1,
 		Retry:    ikev2.Retransmission{First: 3 * time.Second, Tries: 4, Copies: 2},
 		Lifetime: time.Hour, SetupTimeout: 40 * time.Second, Grace: 50 * time.Second, DPDDelay: time.Minute,
 	}

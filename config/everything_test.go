@@ -57,7 +57,7 @@ remote all {
 		request { ip4; dns; application_version; };
 		provide { addresspool pool; dns { 192.0.2.53; }; dhcp 192.0.2.67; application_version "1"; mip6_home_prefix fd00::/64; };
 		require_config_payload on; addke_required on; addke_unrequested on; offer_intermediate on;
-		use_ppk on; ppk_mandatory on; ppk_id "p"; childless on;
+		use_ppk on; ppk_mandatory on; ppk_id "p"; childless on; window_size 4;
 		radius_server 192.0.2.9; radius_port radius; radius_secret_file "/r";
 	};
 };

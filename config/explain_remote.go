@@ -15,7 +15,7 @@ var remoteExplanations = map[string]explanation{
 	"use_coa":              {means: "Uses the care-of address of Mobile IPv6.", builtin: "off", example: "on"},
 	"peers_ipaddr":         {means: "The peer's addresses, or host names for them. The agent initiates to them in turn, and a responder finds the remote by them; IP_RW and IP_ANY stand for any address. Names are looked up while the agent runs, and stand for all of their addresses.", otherwise: "any address; the peer is told by its identity, and must initiate. The port is 500 where none is written", example: "{ 192.0.2.2; 192.0.2.3; }"},
 	"peers_kmp_port":       {means: "The peer's port, for addresses that are written without one.", otherwise: "500", example: "1500"},
-	"natd_public_address":  {means: "Addresses by which a router in front of this host is known, counted as this host's when NATs are looked for.", otherwise: "none", example: "192.0.2.1"},
+	"natd_public_address":  {means: "Addresses by which a router in front of this host is known, which forwards to it. ESP goes in UDP as behind any NAT; keepalives are not needed, and peers behind NATs of their own are followed. IKEv2 alone uses it.", otherwise: "none", example: "192.0.2.1"},
 	"verify_id":            {means: "Compares the identity that the peer proves with peers_id.", builtin: "on", example: "off"},
 	"verify_pubkey":        {means: "Verifies the peer's certificate.", builtin: "on", example: "off"},
 	"send_cert":            {means: "Sends this host's certificate.", builtin: "on", example: "off"},

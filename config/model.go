@@ -167,6 +167,7 @@ type IKEv2 struct {
 	Fragmentation  bool          // IKE messages may be fragmented (RFC 7383)
 	AuthLifetime   time.Duration // until the authentication is repeated (RFC 4478); 0: never
 	MOBIKE         bool          // the addresses of an IKE SA may change (RFC 4555)
+	WindowSize     int           // requests that the peer may have outstanding (RFC 7296 §2.3)
 
 	Request []ConfigAttribute // asked for in CFG_REQUEST
 	Provide *Provide          // given in CFG_REPLY; nil: nothing

@@ -18,6 +18,7 @@ func (r *resolver) ikev2(remote *Remote, v view) (*IKEv2, string) {
 		Fragmentation:        get(v, "fragmentation", true),
 		AuthLifetime:         get(v, "auth_lifetime", time.Duration(0)),
 		MOBIKE:               get(v, "mobike", false),
+		WindowSize:           r.windowSize(v),
 		ADDKERequired:        get(v, "addke_required", false),
 		ADDKEUnrequested:     get(v, "addke_unrequested", false),
 		OfferIntermediate:    get(v, "offer_intermediate", true),
@@ -54,6 +55,13 @@ func certificates(k *IKEv2) *Certificates {
 		return nil
 	}
 	return &Certificates{Mine: k.MyKey, Peers: k.PeersKey, MyID: k.MyID, PeersID: k.PeersID, Methods: slices.Clone(k.AuthMethods)}
+}
+
+// windowSize reads window_size. The bound is that of the engine.
+func (r *resolver) windowSize(v view) int {
+	n := get(v, "window_size", 1)
+	r.withinBounds(v, []bound{{"window_size", n, 1, 32, "requests", ""}})
+	return n
 }
 
 // authMethods keeps the methods that are built.
