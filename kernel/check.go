@@ -167,8 +167,10 @@ func (c Capabilities) checkPolicy(p Policy) error {
 func (c Capabilities) checkTemplates(templates []Template) error {
 	rank := map[Protocol]int{IPComp: 1, ESP: 2, AH: 3}
 	last := 0
-	for _, t := range templates {
+	for i, t := range templates {
 		switch {
+		case i > 0 && t.Mode == Tunnel:
+			return errors.New("only the innermost transform of a bundle may be in tunnel mode")
 		case rank[t.Proto] == 0:
 			return refuse(t.Proto.String())
 		case t.Proto == AH && !c.AH, t.Proto == IPComp && len(c.Comp) == 0:

@@ -100,7 +100,7 @@ type Backend struct {
 }
 
 // scratch is room for one packet with what ESP adds.
-type scratch [headroom + maxPacket + tailroom]byte
+type scratch [headroom + maxPacket + tailroom + maxFront]byte
 
 // maxPacket is the largest IP packet.
 const maxPacket = 65535
@@ -149,9 +149,9 @@ func (b *Backend) Warnings() []string { return b.host.warnings() }
 // Counters is what the packet path counted since the start, by name.
 func (b *Backend) Counters() map[string]uint64 { return b.core.counts.values() }
 
-// fromWire takes an ESP packet that arrived.
-func (b *Backend) fromWire(from *arrival, esp []byte, s *scratch) {
-	packet := b.core.inbound(time.Now(), from, esp, s[:])
+// fromWire takes an ESP, AH or IPComp packet that arrived.
+func (b *Backend) fromWire(from *arrival, octets []byte, s *scratch) {
+	packet := b.core.inbound(time.Now(), from, octets, s[:])
 	if packet == nil {
 		return
 	}
@@ -200,7 +200,7 @@ func (b *Backend) do(r kernel.Request) kernel.Result {
 	now := time.Now()
 	defer b.wake()
 	switch op := r.Op.(type) {
-	case kernel.AddPolicy, kernel.UpdatePolicy, kernel.DeletePolicy:
+	case kernel.AddPolicy, kernel.UpdatePolicy, kernel.DeletePolicy, kernel.Migrate:
 		return b.changePolicy(now, r)
 	case kernel.AddSA:
 		reqID, direction := op.SA.ReqID, op.SA.Direction

@@ -2,8 +2,11 @@ package userspace
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"racoon2/kernel"
@@ -16,7 +19,9 @@ type core struct {
 	emit   func(...kernel.Event)
 	counts counters
 
-	fragments reassembly
+	fragments      reassembly
+	codecs         codecs
+	identification atomic.Uint32 // of IPv4 packets that AH covers
 
 	mu  sync.RWMutex // the packet path reads; operations and Tick write
 	sad sad
@@ -24,7 +29,9 @@ type core struct {
 }
 
 func newCore(emit func(...kernel.Event)) *core {
-	return &core{emit: emit, sad: newSAD()}
+	c := &core{emit: emit, sad: newSAD()}
+	c.identification.Store(rand.Uint32())
+	return c
 }
 
 // apply carries out one operation. pathMTU says how large packets to a peer may be.
@@ -32,13 +39,19 @@ func (c *core) apply(now time.Time, r kernel.Request, pathMTU func(netip.Addr) i
 	result := kernel.Result{Request: r}
 	switch op := r.Op.(type) {
 	case kernel.AddSA:
-		mtu := pathMTU(op.SA.Dst) // asks the host: not under the lock
+		mtu := defaultPathMTU
+		if peer := peerOf(op.SA); peer.IsValid() {
+			mtu = pathMTU(peer) // asks the host: not under the lock
+		}
 		c.locked(func() { _, result.Err = c.sad.add(now, op.SA, mtu) })
 		// The owner has its own copy; a request that comes back must not carry keys.
 		op.SA.EncrKey, op.SA.IntegKey = nil, nil
 		result.Request.Op = op
 	case kernel.UpdateSA:
-		mtu := pathMTU(op.SA.Dst)
+		mtu := defaultPathMTU
+		if peer := peerOf(op.SA); peer.IsValid() {
+			mtu = pathMTU(peer)
+		}
 		c.locked(func() {
 			x, err := c.sad.update(op.SA)
 			if err == nil {
@@ -60,6 +73,8 @@ func (c *core) apply(now time.Time, r kernel.Request, pathMTU func(netip.Addr) i
 		c.locked(func() { result.Policy, result.Err = c.addPolicy(now, op.Policy, true) })
 	case kernel.DeletePolicy:
 		c.locked(func() { result.Policy, result.Err = c.deletePolicy(op) })
+	case kernel.Migrate:
+		result.Policy, result.Err = c.migrate(op, pathMTU)
 	default:
 		result.Err = fmt.Errorf("operation %T: %w", r.Op, kernel.ErrUnsupported)
 	}
@@ -82,13 +97,16 @@ func (c *core) deleteSA(id kernel.SAID) error {
 }
 
 func (c *core) flushSA(proto kernel.Protocol) {
-	if proto != 0 && proto != kernel.ESP {
-		return
-	}
 	for _, x := range c.sad.all() {
-		c.sad.remove(x)
+		if proto == 0 || x.Proto == proto {
+			c.sad.remove(x)
+		}
 	}
-	clear(c.sad.in) // reservations too
+	for id := range c.sad.in { // reservations too
+		if proto == 0 || id.Proto == proto {
+			delete(c.sad.in, id)
+		}
+	}
 }
 
 func (c *core) addPolicy(now time.Time, p kernel.Policy, replace bool) (kernel.PolicyID, error) {
@@ -201,18 +219,18 @@ func (s *sa) expire(hard bool) kernel.Event {
 
 // setPathMTU notes what packets to a peer may measure from now on.
 func (c *core) setPathMTU(mtu func(netip.Addr) int) {
-	c.mu.RLock()
 	peers := make(map[netip.Addr]int)
-	for id := range c.sad.out {
-		peers[id.Dst] = 0
+	c.mu.RLock()
+	for _, x := range c.sad.all() {
+		peers[x.peer()] = 0
 	}
 	c.mu.RUnlock()
 	for peer := range peers {
 		peers[peer] = mtu(peer)
 	}
 	c.locked(func() {
-		for id, x := range c.sad.out {
-			if m, known := peers[id.Dst]; known {
+		for _, x := range c.sad.all() {
+			if m, known := peers[x.peer()]; known {
 				x.pathMTU = m
 			}
 		}
@@ -224,7 +242,7 @@ func (c *core) waiting(now time.Time, reqID uint32) (ready [][]byte) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, p := range c.spd.out {
-		if p.Action != kernel.Protect || p.Templates[0].ReqID != reqID && p.Templates[0].ReqID != 0 {
+		if !slices.ContainsFunc(p.Templates, func(t kernel.Template) bool { return t.ReqID == reqID || t.ReqID == 0 }) {
 			continue
 		}
 		for _, w := range p.release(now) {

@@ -22,6 +22,7 @@ const (
 	inReplay
 	inIntegrity
 	inPadding
+	inCompressed
 	inMalformed
 	inMode
 	inSelector
@@ -44,10 +45,11 @@ var countNames = [countEnd]string{
 	outFailed:    "out_failed",    // the host refused to send
 	inProtected:  "in_protected",  // packets delivered from ESP
 	inNoSA:       "in_no_sa",      // dropped: no SA has this SPI
-	inShort:      "in_short",      // dropped: too short to be ESP
+	inShort:      "in_short",      // dropped: too short to be ESP, AH or IPComp
 	inReplay:     "in_replay",     // dropped: seen before, or too old
 	inIntegrity:  "in_integrity",  // dropped: the ICV is wrong
 	inPadding:    "in_padding",    // dropped: authentic, but the padding is wrong
+	inCompressed: "in_compressed", // dropped: not what DEFLATE makes, or too much of it
 	inMalformed:  "in_malformed",  // dropped: authentic, but no IP packet is inside
 	inMode:       "in_mode",       // dropped: a tunnel's SA without a packet inside
 	inSelector:   "in_selector",   // dropped: not traffic of the SA

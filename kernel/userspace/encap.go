@@ -49,7 +49,7 @@ func (b *Backend) ReceiveEncap(local, remote netip.AddrPort, esp []byte) {
 	s := b.buffers.Get().(*scratch)
 	defer b.buffers.Put(s)
 	b.fromWire(&arrival{
-		src: remote.Addr().Unmap(), dst: local.Addr().Unmap(), encap: true, port: remote.Port(),
+		proto: kernel.ESP, src: remote.Addr().Unmap(), dst: local.Addr().Unmap(), encap: true, port: remote.Port(),
 	}, esp, s)
 }
 

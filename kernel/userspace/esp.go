@@ -33,7 +33,8 @@ var (
 	errSequence = errors.New("sequence numbers of the SA are used up")
 	errReplay   = errors.New("packet was seen before or is too old")
 	errPadding  = errors.New("padding of an authentic packet is wrong")
-	errShort    = errors.New("packet is shorter than ESP's fields")
+	errShort    = errors.New("packet is shorter than the fields of its protocol")
+	errHeader   = errors.New("header that AH cannot cover")
 )
 
 // seal makes an ESP packet (RFC 4303 §3.3) of the payload buf[at:end]. It works
@@ -82,16 +83,16 @@ func (s *sa) additional(header []byte, seq uint64) (aad, tail []byte) {
 	}
 }
 
-// nextIV is the IV for a sequence number. For counter modes and AEADs
+// nextIV is the IV for a sequence number; none where it is implicit (RFC 8750). For counter modes and AEADs
 // it is that number, so that it never repeats under a key (RFC 4106 §3.1, RFC
 // 7634 §2); for CBC it is random, because it must not be predictable (RFC 3602 §3).
 func (s *sa) nextIV(seq uint64) []byte {
+	if s.ivLen == 0 {
+		return nil
+	}
 	if s.countsIV {
 		binary.BigEndian.PutUint64(s.aeadIV[:], seq)
 		return s.aeadIV[:]
-	}
-	if s.ivLen == 0 {
-		return nil
 	}
 	if len(s.ivs) < s.ivLen {
 		s.ivs = s.ivPool[:]
@@ -193,7 +194,8 @@ func (s *sa) limits(now time.Time) (soft, hard bool) {
 		s.dead = true
 		return false, true
 	}
-	if !s.dying && (over(s.Soft) || s.Direction == kernel.Out && !s.ESN && s.sequence.last.Load() >= softSequence) {
+	ending := s.sequence != nil && !s.ESN && s.sequence.last.Load() >= softSequence
+	if !s.dying && (over(s.Soft) || ending) {
 		s.dying = true
 		return true, false
 	}

@@ -40,7 +40,7 @@ func TestVectorRFC7634(t *testing.T) {
 	if err := header.parse(outer); err != nil {
 		t.Fatal(err)
 	}
-	from := arrival{src: header.src(), dst: header.dst(), tos: header.tos, hops: header.hops}
+	from := arrival{proto: kernel.ESP, src: header.src(), dst: header.dst(), tos: header.tos, hops: header.hops}
 	got := p.b.inbound(p.now, &from, outer[header.upper:], p.result[:])
 	if !bytes.Equal(got, inner) {
 		t.Errorf("delivered %x, want %x; counters %v", got, inner, p.b.counts.values())
@@ -372,12 +372,12 @@ func TestNoGarbage(t *testing.T) {
 		for _, algorithm := range algorithms {
 			p := newPure(t, way.w, algorithm.set)
 			packet := ipPacket(way.src, way.dst, protoUDP, udp(1, 2, string(make([]byte, 1200))))
-			from := arrival{}
+			from := arrival{proto: kernel.ESP, }
 			allocs := testing.AllocsPerRun(200, func() {
 				if p.seal(packet) != sendESP {
 					t.Fatal("not sent")
 				}
-				from = arrival{src: p.out.src, dst: p.out.dst, tos: p.out.tos, encap: p.out.encap.Remote != 0, port: p.out.encap.Local}
+				from = arrival{proto: kernel.ESP, src: p.out.src, dst: p.out.dst, tos: p.out.tos, encap: p.out.encap.Remote != 0, port: p.out.encap.Local}
 				if p.b.inbound(p.now, &from, p.out.esp, p.result[:]) == nil {
 					t.Fatal("not delivered")
 				}
@@ -398,7 +398,7 @@ func BenchmarkSealOpen(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				p.seal(packet)
-				from := arrival{src: p.out.src, dst: p.out.dst}
+				from := arrival{proto: kernel.ESP, src: p.out.src, dst: p.out.dst}
 				if p.b.inbound(p.now, &from, p.out.esp, p.result[:]) == nil {
 					b.Fatal("not delivered")
 				}
@@ -422,7 +422,12 @@ func TestRefusals(t *testing.T) {
 		return kernel.AddPolicy{Policy: q}
 	}
 	for name, op := range map[string]kernel.Op{
-		"AH":               bad(func(s *kernel.SA) { s.Proto = kernel.AH }),
+		"AH that encrypts": bad(func(s *kernel.SA) { s.Proto = kernel.AH }),
+		"protocol":         bad(func(s *kernel.SA) { s.Proto = 99 }),
+		"if_id":            bad(func(s *kernel.SA) { s.IfID = 1 }),
+		"mark":             bad(func(s *kernel.SA) { s.Mark = kernel.Mark{Value: 1, Mask: 1} }),
+		"mark to set":      bad(func(s *kernel.SA) { s.Set = kernel.Mark{Value: 1, Mask: 1} }),
+		"offload":          bad(func(s *kernel.SA) { s.Offload, s.Device = kernel.OffloadCrypto, "eth0" }),
 		"reserved SPI":     bad(func(s *kernel.SA) { s.SPI = 255 }),
 		"families":         bad(func(s *kernel.SA) { s.Src = netip.MustParseAddr("::1") }),
 		"no direction":     bad(func(s *kernel.SA) { s.Direction = 0 }),
@@ -436,14 +441,16 @@ func TestRefusals(t *testing.T) {
 		"update missing":   kernel.UpdateSA{SA: ways[4].w.sa(kernel.Out, 1, 7)},
 		"delete missing":   kernel.DeleteSA{},
 		"get missing":      kernel.GetSA{},
-		"SPI of AH":        kernel.GetSPI{Proto: kernel.AH, Dst: netip.MustParseAddr("::1")},
+		"SPI of protocol":  kernel.GetSPI{Proto: 99, Dst: netip.MustParseAddr("::1")},
 		"SPI nowhere":      kernel.GetSPI{Proto: kernel.ESP},
 		"forward policy":   policy(func(q *kernel.Policy) { q.Direction = kernel.Forward }),
 		"policy direction": policy(func(q *kernel.Policy) { q.Direction = 0 }),
 		"policy action":    policy(func(q *kernel.Policy) { q.Action = 0 }),
 		"no template":      policy(func(q *kernel.Policy) { q.Templates = nil }),
 		"bundle":           policy(func(q *kernel.Policy) { q.Templates = append(q.Templates, q.Templates[0]) }),
-		"template AH":      policy(func(q *kernel.Policy) { q.Templates[0].Proto = kernel.AH }),
+		"template":         policy(func(q *kernel.Policy) { q.Templates[0].Proto = 99 }),
+		"IPComp tunnel":    policy(func(q *kernel.Policy) { q.Templates[0].Proto = kernel.IPComp }),
+		"policy if_id":     policy(func(q *kernel.Policy) { q.IfID = 1 }),
 		"template mode":    policy(func(q *kernel.Policy) { q.Templates[0].Mode = 0 }),
 		"end points":       policy(func(q *kernel.Policy) { q.Templates[0].Src = netip.Addr{} }),
 		"bypass template":  policy(func(q *kernel.Policy) { q.Action = kernel.Bypass }),

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"racoon2/kernel"
 )
 
 // seeds are packets of every kind that parse knows, and some that it refuses.
@@ -102,7 +104,7 @@ func FuzzDecapsulate(f *testing.F) {
 		w := ways[int(way)%len(ways)].w
 		p := newPure(t, w, nil)
 		x := p.a.sad.byReq[1][0]
-		from := arrival{src: x.Src, dst: x.Dst, tos: tos, encap: x.Encap != nil, port: 4500}
+		from := arrival{proto: kernel.ESP, src: x.Src, dst: x.Dst, tos: tos, encap: x.Encap != nil, port: 4500}
 		esp := bytes.Clone(b)
 		if authentic {
 			n := copy(p.buf[headroom:], b)

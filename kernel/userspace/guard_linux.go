@@ -202,10 +202,12 @@ func (g guardRules) add(chain, tag, comment string, exprs ...nft.Expr) {
 	g[chain] = append(g[chain], guardRule{tag, comment, exprs})
 }
 
-// addMarks marks arriving IKE and ESP, so that a strict reverse-path filter
+// addMarks marks arriving IKE, ESP, AH and IPComp, so that a strict reverse-path filter
 // looks up the way back as it is for the agent's packets, and not by the device.
 func (g guardRules) addMarks(ports []uint16) {
-	g.add(chainPreRouting, "esp", "", nft.Proto(protoESP), nft.SetMark(Mark))
+	for _, proto := range carried {
+		g.add(chainPreRouting, proto.String(), "", nft.Proto(uint8(proto)), nft.SetMark(Mark))
+	}
 	for _, port := range ports {
 		g.add(chainPreRouting, fmt.Sprint("udp ", port), "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.SetMark(Mark))
 	}
@@ -223,7 +225,9 @@ func (g guardRules) addExceptions(device string, ports []uint16) {
 		g.add(chainOutput, "interface "+name, "", nft.OutInterface(name), nft.Accept())
 	}
 	g.add(chainOutput, "mark", "the agent's own packets", nft.Mark(Mark), nft.Accept())
-	g.add(chainInput, "esp", "", nft.Proto(protoESP), nft.Accept())
+	for _, proto := range carried {
+		g.add(chainInput, proto.String(), "", nft.Proto(uint8(proto)), nft.Accept())
+	}
 	for _, port := range ports {
 		g.add(chainInput, fmt.Sprint("udp ", port), "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.Accept())
 	}
@@ -241,7 +245,7 @@ func (g guardRules) addPolicy(p kernel.Policy) {
 	if p.Direction == kernel.In {
 		chains = []string{chainInput, chainForward}
 	}
-	pass := p.Action == kernel.Bypass || p.Action == kernel.Protect && p.Templates[0].Level == kernel.Use
+	pass := p.Action == kernel.Bypass || p.Action == kernel.Protect && mayBeClear(p)
 	// A policy's number and selector never change apart.
 	tag := fmt.Sprintf("policy %d pass %v", p.ID, pass)
 	match := matchSelector(p.Selector)
@@ -255,6 +259,17 @@ func (g guardRules) addPolicy(p kernel.Policy) {
 			g.add(chain, tag+" fragments", "fragments of "+p.Selector.String(), hidden, nft.Counter(), nft.Drop())
 		}
 	}
+}
+
+// mayBeClear says that a policy's packets may pass unprotected. What arrives and
+// was too small for IPComp alone is in clear (RFC 3173 §2.2).
+func mayBeClear(p kernel.Policy) bool {
+	for _, t := range p.Templates {
+		if t.Level != kernel.Use && (t.Proto != kernel.IPComp || p.Direction == kernel.Out) {
+			return false
+		}
+	}
+	return true
 }
 
 // matchSelector matches a selector's packets.

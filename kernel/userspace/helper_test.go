@@ -166,7 +166,7 @@ func (p *pure) seal(packet []byte) verdict {
 
 // open takes the packet that seal made through b, on a wire that decrements the TTL.
 func (p *pure) open() []byte {
-	from := arrival{src: p.out.src, dst: p.out.dst, tos: p.out.tos, hops: p.out.hops}
+	from := arrival{proto: p.out.proto, src: p.out.src, dst: p.out.dst, tos: p.out.tos, hops: p.out.hops}
 	if p.out.encap.Remote != 0 {
 		from.encap, from.port = true, p.out.encap.Local
 	}

@@ -3,8 +3,10 @@ package userspace
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,9 @@ func New(o Options) (*Backend, error) {
 	return newBackend(o, openHost)
 }
 
+// carried are the protocols that raw sockets take.
+var carried = [...]kernel.Protocol{kernel.ESP, kernel.AH, kernel.IPComp}
+
 // linuxHost is the TUN device, the raw sockets, and what leads packets to them.
 type linuxHost struct {
 	backend *Backend
@@ -28,7 +33,7 @@ type linuxHost struct {
 
 	tun            *os.File
 	tunIndex       int
-	esp4, esp6     *rawSocket
+	raw4, raw6     [len(carried)]*rawSocket
 	clear4, clear6 *rawSocket // for packets that bring their header
 	monitor        *route.Monitor
 	running        sync.WaitGroup
@@ -90,13 +95,20 @@ func (h *linuxHost) open() (err error) {
 
 // openSockets opens the raw sockets. A host without IPv6 does without.
 func (h *linuxHost) openSockets() (err error) {
-	if h.esp4, err = openRaw(false, unix.IPPROTO_ESP); err != nil {
-		return err
+	for i, proto := range carried {
+		if h.raw4[i], err = openRaw(false, int(proto)); err != nil {
+			return err
+		}
 	}
 	if h.clear4, err = openRaw(false, unix.IPPROTO_RAW); err != nil {
 		return err
 	}
-	if h.esp6, err = openRaw(true, unix.IPPROTO_ESP); err == nil {
+	for i, proto := range carried {
+		if h.raw6[i], err = openRaw(true, int(proto)); err != nil {
+			break
+		}
+	}
+	if err == nil {
 		h.clear6, err = openRaw(true, unix.IPPROTO_RAW)
 	}
 	if errors.Is(err, unix.EAFNOSUPPORT) {
@@ -108,9 +120,11 @@ func (h *linuxHost) openSockets() (err error) {
 
 func (h *linuxHost) start() {
 	h.running.Go(h.readTUN)
-	h.running.Go(h.readESP4)
-	if h.esp6 != nil {
-		h.running.Go(h.readESP6)
+	for i, proto := range carried {
+		h.running.Go(func() { h.read4(proto, h.raw4[i]) })
+		if h.raw6[i] != nil {
+			h.running.Go(func() { h.read6(proto, h.raw6[i]) })
+		}
 	}
 	h.running.Go(h.watch)
 }
@@ -152,12 +166,12 @@ func (h *linuxHost) readTUN() {
 	}
 }
 
-// readESP4 takes ESP packets over IPv4; they come with their IP header.
-func (h *linuxHost) readESP4() {
+// read4 takes packets over IPv4; they come with their IP header.
+func (h *linuxHost) read4(proto kernel.Protocol, socket *rawSocket) {
 	buf, s := make([]byte, maxPacket), new(scratch)
 	var outer packet
 	for {
-		n, err := h.esp4.file.Read(buf)
+		n, err := socket.file.Read(buf)
 		if err != nil {
 			if h.over(err) {
 				return
@@ -169,17 +183,17 @@ func (h *linuxHost) readESP4() {
 			continue
 		}
 		from := arrival{
-			src: outer.src(), dst: outer.dst(), header: outer.octets[:outer.upper],
+			proto: proto, src: outer.src(), dst: outer.dst(), header: outer.octets[:outer.upper],
 			tos: outer.tos, hops: outer.hops,
 		}
 		h.backend.fromWire(&from, outer.octets[outer.upper:], s)
 	}
 }
 
-// readESP6 takes ESP packets over IPv6; their IP header stays with the host.
-func (h *linuxHost) readESP6() {
+// read6 takes packets over IPv6; their IP header stays with the host.
+func (h *linuxHost) read6(proto kernel.Protocol, socket *rawSocket) {
 	buf, s := make([]byte, maxPacket), new(scratch)
-	r := newReceiver(h.esp6)
+	r := newReceiver(socket)
 	var from arrival
 	for {
 		n, err := r.receive(buf, &from)
@@ -189,6 +203,7 @@ func (h *linuxHost) readESP6() {
 			}
 			continue
 		}
+		from.proto = proto
 		h.backend.fromWire(&from, buf[:n], s)
 	}
 }
@@ -199,17 +214,29 @@ func (h *linuxHost) deliver(packet []byte) error {
 }
 
 func (h *linuxHost) sendESP(out *outgoing) error {
-	esp, clear := h.esp4, h.clear4
+	raw, clear := &h.raw4, h.clear4
 	if out.dst.Is6() {
-		esp, clear = h.esp6, h.clear6
+		raw, clear = &h.raw6, h.clear6
 	}
+	at := slices.Index(carried[:], out.proto)
 	switch {
-	case esp == nil:
+	case clear == nil || at < 0 || raw[at] == nil:
 		return unix.EAFNOSUPPORT
-	case len(out.header) > 0: // it stands in front of the ESP packet, in the same buffer
-		return clear.sendPacket(out.header[:len(out.header)+len(out.esp)], out.dst)
+	case len(out.header) == 0:
+		return raw[at].sendESP(out)
 	}
-	return esp.sendESP(out)
+	// It stands in front of the rest, in the same buffer.
+	whole := out.header[:len(out.header)+len(out.esp)]
+	err := clear.sendPacket(whole, out.dst)
+	if !errors.Is(err, errTooBig) {
+		return err
+	}
+	for _, f := range fragments(whole, len(out.header), h.pathMTU(out.dst), rand.Uint32()) {
+		if err := clear.sendPacket(f, out.dst); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *linuxHost) sendClear(p *packet) error {
@@ -316,7 +343,7 @@ func (h *linuxHost) release() {
 	if h.tun != nil {
 		h.tun.Close()
 	}
-	for _, s := range []*rawSocket{h.esp4, h.esp6, h.clear4, h.clear6} {
+	for _, s := range slices.Concat(h.raw4[:], h.raw6[:], []*rawSocket{h.clear4, h.clear6}) {
 		if s != nil {
 			s.close()
 		}

@@ -3,64 +3,148 @@ package userspace
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 )
 
-// arrival is what is known of an ESP packet besides its octets.
+// arrival is what is known of an ESP, AH or IPComp packet besides its octets.
 type arrival struct {
+	proto    kernel.Protocol
 	src, dst netip.Addr
 	header   []byte // the IPv4 header with its options, where the host gave it
-	tos      uint8  // DSCP and ECN of the outer header; 0 where they are not known
-	hops     uint8  // TTL or hop limit; 0 where it is not known
-	encap    bool   // in UDP
-	port     uint16 // the sender's, in UDP
+
+	// Of IPv6, where the host gave them: the extension headers in front, and
+	// what the first of them is.
+	extensions     []byte
+	firstExtension uint8
+
+	tos   uint8  // DSCP and ECN of the outer header; 0 where they are not known
+	hops  uint8  // TTL or hop limit; 0 where it is not known
+	encap bool   // in UDP
+	port  uint16 // the sender's, in UDP
 }
 
 // usualHops stands for a hop limit that is not known.
 const usualHops = 64
 
-// inbound opens an ESP packet and returns what is to be delivered, nil when
-// that is nothing. The result lies in esp or in scratch.
-func (c *core) inbound(now time.Time, from *arrival, esp, scratch []byte) []byte {
-	if len(esp) < espHeaderLen {
-		c.counts.add(inShort)
-		return nil
-	}
-	id := kernel.SAID{Dst: from.dst, Proto: kernel.ESP, SPI: kernel.SPI(binary.BigEndian.Uint32(esp))}
+// maxFront is how much transported puts in front of a payload at most.
+const maxFront = 64
+
+// inbound takes a packet's transforms off, the outermost first, and returns what
+// is to be delivered, nil when that is nothing. The result lies in packet or in
+// scratch.
+func (c *core) inbound(now time.Time, from *arrival, packet, scratch []byte) []byte {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	x := c.sad.in[id]
-	if x == nil || x.reserved {
-		c.counts.add(inNoSA)
-		return nil
+	var opened [kernel.MaxTemplates]*sa
+	n, proto, payload, next := 0, from.proto, packet, uint8(0)
+	for {
+		x := c.lookup(from.dst, proto, payload)
+		if x == nil {
+			return nil
+		}
+		var ok bool
+		payload, next, ok = c.unseal(now, x, from, payload, scratch)
+		if !ok || next == protoNoNext { // RFC 4303 §2.6: a dummy packet is dropped without a word
+			return nil
+		}
+		opened[n] = x
+		n++
+		proto = kernel.Protocol(next)
+		if x.Mode == kernel.Tunnel || proto != kernel.AH && proto != kernel.ESP && proto != kernel.IPComp {
+			break
+		}
+		if n == len(opened) {
+			c.counts.add(inPolicy)
+			return nil
+		}
 	}
-	payload, next, ok := c.unseal(now, x, from, esp)
-	if !ok || next == protoNoNext { // RFC 4303 §2.6: a dummy packet is dropped without a word
-		return nil
-	}
+	return c.unwrap(opened[:n], from, payload, next, scratch)
+}
+
+// unwrap makes the packet of what was inside the transforms, and checks it.
+func (c *core) unwrap(opened []*sa, from *arrival, payload []byte, next uint8, scratch []byte) []byte {
 	var p packet
-	if x.Mode == kernel.Tunnel {
-		ok = c.tunnelled(&p, from, payload, next)
-	} else {
-		ok = c.transported(&p, from, payload, next, scratch)
+	transport := false
+	switch {
+	case opened[len(opened)-1].Mode == kernel.Tunnel, c.uncompressed(from, payload, next):
+		if !c.tunnelled(&p, from, payload, next) {
+			return nil
+		}
+	default:
+		transport = true
+		if !c.transported(&p, from, payload, next, scratch) {
+			return nil
+		}
 	}
-	if !ok || !c.permitted(x, &p) {
+	policy := c.permitted(opened, &p)
+	if policy == nil {
 		return nil
 	}
-	if x.Mode == kernel.Transport && from.encap {
+	if transport && from.encap {
 		p.setUpperChecksum()
+	}
+	if policy.MSS != 0 {
+		slices.Reverse(opened)
+		policy.clamp(&p, room(opened, p.insert))
 	}
 	c.counts.add(inProtected)
 	return p.octets
 }
 
-// unseal opens a packet and tells what its SA has to tell.
-func (c *core) unseal(now time.Time, x *sa, from *arrival, esp []byte) (payload []byte, next uint8, ok bool) {
+// lookup finds the SA of a packet (RFC 4301 §4.1: SPI, protocol, destination).
+func (c *core) lookup(dst netip.Addr, proto kernel.Protocol, packet []byte) *sa {
+	id := kernel.SAID{Dst: dst, Proto: proto}
+	switch {
+	case proto == kernel.ESP && len(packet) >= espHeaderLen:
+		id.SPI = kernel.SPI(binary.BigEndian.Uint32(packet))
+	case proto == kernel.AH && len(packet) >= ahFixedLen:
+		id.SPI = kernel.SPI(binary.BigEndian.Uint32(packet[4:]))
+	case proto == kernel.IPComp && len(packet) >= ipcompHeaderLen:
+		id.SPI = kernel.SPI(binary.BigEndian.Uint16(packet[2:]))
+	default:
+		c.counts.add(inShort)
+		return nil
+	}
+	x := c.sad.in[id]
+	if x == nil || x.reserved {
+		c.counts.add(inNoSA)
+		return nil
+	}
+	return x
+}
+
+// uncompressed says that a packet in transport mode is that of a tunnel of IPComp
+// which was not compressed (RFC 3173 §2.2): its policy says so.
+func (c *core) uncompressed(from *arrival, payload []byte, next uint8) bool {
+	var p packet
+	if next != protoIPv4 && next != protoIPv6 || p.parse(payload) != nil {
+		return false
+	}
+	policy, _ := c.spd.match(kernel.In, &p)
+	if policy == nil || policy.Action != kernel.Protect {
+		return false
+	}
+	t := policy.Templates[0]
+	return t.Proto == kernel.IPComp && t.Mode == kernel.Tunnel &&
+		(t.Src == from.src || t.Src.IsUnspecified()) && (t.Dst == from.dst || t.Dst.IsUnspecified())
+}
+
+// unseal takes one transform off and tells what its SA has to tell.
+func (c *core) unseal(now time.Time, x *sa, from *arrival, packet, scratch []byte) (payload []byte, next uint8, ok bool) {
 	x.mu.Lock()
-	payload, next, err := x.open(esp)
+	var err error
+	switch x.Proto {
+	case kernel.ESP:
+		payload, next, err = x.open(packet)
+	case kernel.AH:
+		payload, next, err = x.openAH(from, packet)
+	default:
+		payload, next, err = x.inflatePayload(&c.codecs, packet, scratch[maxFront:])
+	}
 	var soft, hard bool
 	var moved kernel.Event
 	if err == nil {
@@ -83,6 +167,8 @@ func (c *core) unseal(now time.Time, x *sa, from *arrival, esp []byte) (payload 
 		c.counts.add(inReplay)
 	case errShort:
 		c.counts.add(inShort)
+	case errCompressed:
+		c.counts.add(inCompressed)
 	case transform.ErrIntegrity:
 		c.counts.add(inIntegrity)
 	default:
@@ -187,19 +273,37 @@ func (c *core) transported(p *packet, from *arrival, payload []byte, next uint8,
 	return true
 }
 
-// permitted checks a packet against the SA's selector and the inbound policies
-// (RFC 4301 §5.2 step 4).
-func (c *core) permitted(x *sa, p *packet) bool {
-	if x.Selector != (kernel.Selector{}) && !x.Selector.Matches(p.sel) {
-		c.counts.add(inSelector)
-		return false
+// permitted checks a packet against its SAs' selectors and the inbound policies
+// (RFC 4301 §5.2 step 4), and returns the policy that lets it pass. The outermost
+// SA comes first.
+func (c *core) permitted(opened []*sa, p *packet) *policy {
+	for _, x := range opened {
+		if x.Selector != (kernel.Selector{}) && !x.Selector.Matches(p.sel) {
+			c.counts.add(inSelector)
+			return nil
+		}
 	}
 	policy, _ := c.spd.match(kernel.In, p)
-	if policy == nil || policy.Action != kernel.Protect || !x.does(policy.Templates[0]) {
+	if policy == nil || policy.Action != kernel.Protect || !policy.wants(opened) {
 		c.counts.add(inPolicy)
-		return false
+		return nil
 	}
-	return true
+	return policy
+}
+
+// wants says whether SAs, the outermost first, are what a policy asks for.
+func (p *policy) wants(opened []*sa) bool {
+	for _, t := range p.Templates {
+		n := len(opened) - 1
+		switch {
+		case n >= 0 && opened[n].does(t):
+			opened = opened[:n]
+		case t.Level == kernel.Use, t.Proto == kernel.IPComp: // RFC 3173 §2.2: it may be left out
+		default:
+			return false
+		}
+	}
+	return len(opened) == 0
 }
 
 // does says whether an SA is what a template asks for.

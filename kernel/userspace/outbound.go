@@ -23,13 +23,17 @@ const (
 type outgoing struct {
 	packet packet // the packet that came in
 
-	esp      []byte // the ESP packet, in the buffer that the packet came in
-	header   []byte // stands in front of esp: an IP header with options or extension headers; or empty
+	esp      []byte          // the ESP packet, or what else goes out, in the buffer that the packet came in or in workshop
+	header   []byte          // stands in front of esp: an IP header with options or extension headers; or empty
+	proto    kernel.Protocol // of esp
 	src, dst netip.Addr
 	encap    kernel.Encap // ports of the UDP encapsulation, 0 for none
 	tos      uint8        // DSCP and ECN of the outer header
 	hops     uint8        // TTL or hop limit of the outer header; 0 is the host's usual
 	mtu      int          // of tooBig, in octets
+
+	chain    [kernel.MaxTemplates]*sa // the SAs of the packet, the innermost first
+	workshop *workshop                // nil until it is needed
 }
 
 // outbound takes the packet buf[headroom:headroom+n] through policy and SA. buf
@@ -63,11 +67,16 @@ func (c *core) outbound(now time.Time, buf []byte, n int, out *outgoing) verdict
 		c.counts.add(outDiscard)
 		return drop
 	}
-	x := c.sad.serving(policy.Templates[0], p)
-	if x == nil {
-		return c.missing(now, policy, p)
+	n, missing := c.chain(now, policy, out)
+	switch {
+	case missing:
+		policy.hold(now, p.octets)
+		c.counts.add(outNoSA)
+		return drop
+	case n == 0:
+		return sendClear
 	}
-	return c.protect(now, x, buf, out)
+	return c.protect(now, policy, out.chain[:n], buf, out)
 }
 
 // wantsWhole says that a policy's packets are not sent in pieces: RFC 4303
@@ -76,32 +85,42 @@ func (p *policy) wantsWhole() bool {
 	return p != nil && p.Action == kernel.Protect && p.Templates[0].Mode == kernel.Transport
 }
 
-// missing deals with protected traffic that has no SA: it asks for one and
-// keeps the packet for a moment; only Use lets it pass in clear.
-func (c *core) missing(now time.Time, policy *policy, p *packet) verdict {
-	t := policy.Templates[0]
-	if policy.acquire(now, p.dst()) {
-		c.emit(kernel.Acquire{Policy: policy.ID, Template: t, Packet: p.sel})
+// chain finds the SAs of a policy's templates for out.packet, the innermost
+// first, and asks for what is missing; missing says that the packet must wait.
+// Templates of level Use are left out while they have no SA.
+func (c *core) chain(now time.Time, policy *policy, out *outgoing) (n int, missing bool) {
+	p := &out.packet
+	src, dst := p.src(), p.dst()
+	for _, t := range policy.Templates {
+		x := c.sad.serving(t, p, src, dst)
+		if x != nil {
+			out.chain[n] = x
+			n++
+			src, dst = x.Src, x.Dst
+			continue
+		}
+		if policy.acquire(now, p.dst(), t.Proto) {
+			c.emit(kernel.Acquire{Policy: policy.ID, Template: t, Packet: p.sel})
+		}
+		if t.Level != kernel.Use {
+			return 0, true
+		}
 	}
-	if t.Level == kernel.Use {
-		return sendClear
-	}
-	policy.hold(now, p.octets)
-	c.counts.add(outNoSA)
-	return drop
+	return n, false
 }
 
-// serving is the newest SA that does what a template asks for this packet. A
-// template with a request ID names its SAs by it; only without one do end
-// points have to be the template's, because those of an SA move (NAT, MOBIKE).
-func (d *sad) serving(t kernel.Template, p *packet) *sa {
+// serving is the newest SA that does what a template asks for this packet, which
+// goes from src to dst by then. A template with a request ID names its SAs by it;
+// only without one do end points have to be the template's, because those of an
+// SA move (NAT, MOBIKE).
+func (d *sad) serving(t kernel.Template, p *packet, src, dst netip.Addr) *sa {
 	for _, x := range d.byReq[t.ReqID] {
 		switch {
 		case x.Mode != t.Mode || x.Proto != t.Proto:
 			continue
 		case x.Selector != (kernel.Selector{}) && !x.Selector.Matches(p.sel):
 			continue
-		case t.Mode == kernel.Transport && (x.Src != p.src() || x.Dst != p.dst()):
+		case t.Mode == kernel.Transport && (x.Src != src || x.Dst != dst):
 			continue
 		case t.Mode == kernel.Tunnel && t.ReqID == 0 && (x.Src != t.Src || x.Dst != t.Dst):
 			continue
@@ -111,10 +130,11 @@ func (d *sad) serving(t kernel.Template, p *packet) *sa {
 	return nil
 }
 
-// protect seals the packet with an SA.
-func (c *core) protect(now time.Time, x *sa, buf []byte, out *outgoing) verdict {
+// protect puts the SAs' transforms around the packet.
+func (c *core) protect(now time.Time, policy *policy, chain []*sa, buf []byte, out *outgoing) verdict {
 	p := &out.packet
-	room := x.room(p.insert)
+	room := room(chain, p.insert)
+	policy.clamp(p, room)
 	if p.v6 {
 		room = max(room, minMTU6) // RFC 8200 §5: smaller packets must pass; the outer one is cut up
 	}
@@ -123,13 +143,37 @@ func (c *core) protect(now time.Time, x *sa, buf []byte, out *outgoing) verdict 
 		c.counts.add(outTooBig)
 		return tooBig
 	}
-	out.src, out.dst, out.encap = x.Src, x.Dst, kernel.Encap{}
-	if x.Encap != nil {
-		out.encap = *x.Encap
+	last := chain[len(chain)-1]
+	out.src, out.dst, out.encap = last.Src, last.Dst, kernel.Encap{}
+	if last.Encap != nil {
+		out.encap = *last.Encap
 	}
+	out.proto = last.Proto
+	var err error
+	if len(chain) == 1 && last.Proto == kernel.ESP {
+		size := len(p.octets) // encapsulate overwrites the packet
+		err = c.use(now, last, size, func() error { return last.encapsulate(buf, out) })
+	} else {
+		err = c.bundle(now, chain, out)
+	}
+	switch {
+	case err == nil:
+		c.counts.add(outProtected)
+		return sendESP
+	case errors.Is(err, errExpired):
+		c.counts.add(outNoSA)
+	case errors.Is(err, errHeader):
+		c.counts.add(outMalformed)
+	default:
+		c.counts.add(outSequence)
+	}
+	return drop
+}
+
+// use applies an SA to a packet of a size and tells what limits that reached.
+func (c *core) use(now time.Time, x *sa, size int, apply func() error) error {
 	x.mu.Lock()
-	size := len(p.octets) // encapsulate overwrites the packet
-	err := x.encapsulate(buf, out)
+	err := apply()
 	var soft, hard bool
 	switch {
 	case err == nil:
@@ -141,16 +185,7 @@ func (c *core) protect(now time.Time, x *sa, buf []byte, out *outgoing) verdict 
 	if soft || hard {
 		c.emit(x.expire(hard))
 	}
-	switch {
-	case errors.Is(err, errExpired):
-		c.counts.add(outNoSA)
-		return drop
-	case err != nil:
-		c.counts.add(outSequence)
-		return drop
-	}
-	c.counts.add(outProtected)
-	return sendESP
+	return err
 }
 
 // The smallest MTUs that may be told (RFC 791 §3.2, RFC 8200 §5).

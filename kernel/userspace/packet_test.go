@@ -177,7 +177,7 @@ func TestPermitted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.out.esp, p.out.src, p.out.dst = esp, x.Src, x.Dst
+			p.out.esp, p.out.proto, p.out.src, p.out.dst = esp, kernel.ESP, x.Src, x.Dst
 		} else if v := p.seal(c.packet); v != sendESP {
 			t.Fatalf("%s: verdict %d", c.name, v)
 		}

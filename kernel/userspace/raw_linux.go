@@ -56,6 +56,12 @@ func openRaw(v6 bool, proto int) (*rawSocket, error) {
 				option{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
 				option{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1},
 				option{unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1})
+			if proto == unix.IPPROTO_AH { // which covers them
+				options = append(options,
+					option{unix.IPPROTO_IPV6, unix.IPV6_RECVHOPOPTS, 1},
+					option{unix.IPPROTO_IPV6, unix.IPV6_RECVRTHDR, 1},
+					option{unix.IPPROTO_IPV6, unix.IPV6_RECVDSTOPTS, 1})
+			}
 		}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
@@ -122,7 +128,7 @@ func (s *rawSocket) send(data, oob []byte, to netip.Addr) error {
 	return s.failed
 }
 
-// sendESP sends an ESP packet behind an IP header of the host's making.
+// sendESP sends a packet of the socket's protocol behind an IP header of the host's making.
 func (s *rawSocket) sendESP(out *outgoing) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +183,9 @@ type receiver struct {
 	from    unix.RawSockaddrInet6
 	vector  unix.Iovec
 	header  unix.Msghdr
-	control [256]byte
+	control [8192]byte
+	ext     []byte // room for extension headers
+	first   uint8  // what the first of them is
 	n       int
 	failed  error
 	read    func(fd uintptr) bool
@@ -214,6 +222,7 @@ func (r *receiver) receive(buf []byte, from *arrival) (int, error) {
 		return 0, r.failed
 	}
 	*from = arrival{src: netip.AddrFrom16(r.from.Addr)}
+	r.ext, r.first = r.ext[:0], 0
 	oob := r.control[:min(int(r.header.Controllen), len(r.control))]
 	for len(oob) >= unix.CmsgLen(0) {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
@@ -230,9 +239,32 @@ func (r *receiver) receive(buf []byte, from *arrival) (int, error) {
 				from.tos = uint8(binary.NativeEndian.Uint32(data))
 			case h.Type == unix.IPV6_HOPLIMIT && len(data) >= 4:
 				from.hops = uint8(binary.NativeEndian.Uint32(data))
+			default:
+				r.extension(h.Type, data)
 			}
 		}
 		oob = oob[min(unix.CmsgSpace(size-unix.CmsgLen(0)), len(oob)):]
 	}
+	from.extensions, from.firstExtension = r.ext, r.first
 	return r.n, nil
+}
+
+// extension notes an extension header; the host gives them in their order
+// (RFC 3542 §8).
+func (r *receiver) extension(typ int32, data []byte) {
+	var proto uint8
+	switch typ {
+	case unix.IPV6_HOPOPTS:
+		proto = protoHopOpts
+	case unix.IPV6_RTHDR:
+		proto = protoRouting
+	case unix.IPV6_DSTOPTS:
+		proto = protoDstOpts
+	default:
+		return
+	}
+	if len(r.ext) == 0 {
+		r.first = proto
+	}
+	r.ext = append(r.ext, data...)
 }

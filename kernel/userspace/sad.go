@@ -30,19 +30,22 @@ type sa struct {
 	reserved bool   // an SPI that waits for its SA
 	pathMTU  int    // of the way to the peer, in octets
 	key      fingerprint
-	sequence *sequence // outbound only
+	sequence *sequence // outbound only, and not of IPComp
 
-	cipher        transform.Cipher
+	cipher        transform.Cipher     // of ESP
+	integrity     *transform.Integrity // of AH
 	aead          bool
 	countsIV      bool // IVs are counted; otherwise they are random
 	ivLen, icvLen int
 	align         int // of payload and trailer together (RFC 4303 §2.4)
 	added         time.Time
 
-	mu        sync.Mutex // guards what is below, and the cipher
+	mu        sync.Mutex // guards what is below, cipher and integrity
 	replay    replayWindow
 	aad       [12]byte
 	aeadIV    [8]byte
+	covered   []byte // room for headers that AH covers, without what changes on the way
+	front     []byte // room for those in front of AH
 	ivPool    [64 * maxIVLen]byte
 	ivs       []byte // what is left of ivPool
 	lastUsed  time.Time
@@ -53,6 +56,8 @@ type sa struct {
 	dying     bool // the soft limit was told
 	dead      bool // the hard limit was told
 	mapped    netip.AddrPort
+
+	compressSkip, compressMisses int // packets that are not tried (RFC 3173 §2.2)
 }
 
 // sad is the security association database (RFC 4301 §4.4.2). The core's lock
@@ -73,21 +78,33 @@ func newSAD() sad {
 	}
 }
 
-// reserve finds a free SPI and keeps it for an inbound SA.
+// CPIs that are negotiated (RFC 3173 §3.3).
+const (
+	firstCPI = 256
+	lastCPI  = 61439
+)
+
+// reserve finds a free SPI, or CPI, and keeps it for an inbound SA.
 func (d *sad) reserve(now time.Time, op kernel.GetSPI) (kernel.SPI, error) {
-	if op.Proto != kernel.ESP {
+	switch {
+	case op.Proto != kernel.ESP && op.Proto != kernel.AH && op.Proto != kernel.IPComp:
 		return 0, fmt.Errorf("SPI for %v: %w", op.Proto, kernel.ErrUnsupported)
-	}
-	if !op.Dst.IsValid() {
+	case !op.Dst.IsValid():
 		return 0, fmt.Errorf("SPI for %v: a destination address is needed", op.Proto)
 	}
 	id := kernel.SAID{Dst: op.Dst, Proto: op.Proto}
-	for {
+	for tries := 0; ; tries++ {
 		var b [4]byte
 		rand.Read(b[:])
 		id.SPI = kernel.SPI(binary.BigEndian.Uint32(b[:]))
+		if op.Proto == kernel.IPComp {
+			id.SPI = firstCPI + id.SPI%(lastCPI-firstCPI+1)
+		}
 		if id.SPI >= firstSPI && d.in[id] == nil {
 			break
+		}
+		if tries > 1<<16 { // of the CPIs nearly all are taken
+			return 0, fmt.Errorf("SPI for %v: no free one was found", op.Proto)
 		}
 	}
 	x := &sa{reserved: true, added: now}
@@ -109,26 +126,50 @@ func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
 	if old := table[s.SAID]; old != nil && !old.reserved {
 		return nil, fmt.Errorf("%v: %w", s.SAID, kernel.ErrExists)
 	}
-	cipher, err := transform.NewCipher(s.Encr, s.EncrKey, s.Integ, s.IntegKey)
-	if err != nil {
+	x := &sa{SA: s, serial: d.serial + 1, pathMTU: pathMTU, added: now}
+	if err := x.keyed(s); err != nil {
 		return nil, fmt.Errorf("%v: %w", s.SAID, err)
 	}
 	d.serial++
-	x := &sa{
-		SA: s, serial: d.serial, pathMTU: pathMTU, added: now,
-		cipher: cipher, aead: s.Encr.AEAD(), countsIV: s.Encr.CountsIV(), ivLen: cipher.IVSize(), icvLen: cipher.ICVSize(),
-		align: max(4, cipher.BlockSize()),
-	}
 	x.EncrKey, x.IntegKey, x.Encap = nil, nil, cloneEncap(s.Encap)
 	if s.Direction == kernel.In {
 		x.replay = newReplayWindow(s.Replay)
 	} else {
-		x.key = d.keys.fingerprint(s)
-		x.sequence = d.keys.use(x.key)
+		if s.Proto != kernel.IPComp {
+			x.key = d.keys.fingerprint(s)
+			x.sequence = d.keys.use(x.key)
+		}
 		d.byReq[s.ReqID] = slices.Insert(d.byReq[s.ReqID], 0, x)
 	}
 	table[s.SAID] = x
 	return x, nil
+}
+
+// keyed makes what an SA protects packets with.
+func (x *sa) keyed(s kernel.SA) (err error) {
+	switch s.Proto {
+	case kernel.ESP:
+		x.cipher, err = transform.NewCipher(s.Encr, s.EncrKey, s.Integ, s.IntegKey)
+		if err != nil {
+			return err
+		}
+		x.aead, x.countsIV = s.Encr.AEAD(), s.Encr.CountsIV()
+		x.ivLen, x.icvLen, x.align = x.cipher.IVSize(), x.cipher.ICVSize(), max(4, x.cipher.BlockSize())
+	case kernel.AH:
+		x.integrity, err = transform.NewIntegrity(s.Integ, s.IntegKey)
+		x.icvLen = s.Integ.ICVLen()
+	}
+	return err
+}
+
+// peer is the other end's address.
+func (s *sa) peer() netip.Addr { return peerOf(s.SA) }
+
+func peerOf(s kernel.SA) netip.Addr {
+	if s.Direction == kernel.In {
+		return s.Src
+	}
+	return s.Dst
 }
 
 // update changes addresses, encapsulation and lifetimes. The SA is the one
@@ -153,13 +194,24 @@ func (d *sad) update(s kernel.SA) (*sa, error) {
 	case !s.Src.IsValid() || !s.Dst.IsValid() || s.Src.Is4() != s.Dst.Is4():
 		return nil, fmt.Errorf("%v: needs two addresses of one family, source is %v", s.SAID, s.Src)
 	}
+	d.move(x, s)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.Soft, x.Hard, x.dying = s.Soft, s.Hard, false
+	return x, nil
+}
+
+// move gives an SA the addresses and encapsulation of s.
+func (d *sad) move(x *sa, s kernel.SA) {
+	table := d.out
+	if x.Direction == kernel.In {
+		table = d.in
+	}
 	delete(table, x.SAID)
 	table[s.SAID] = x
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.SAID, x.Src, x.Encap = s.SAID, s.Src, cloneEncap(s.Encap)
-	x.Soft, x.Hard, x.dying, x.mapped = s.Soft, s.Hard, false, netip.AddrPort{}
-	return x, nil
+	x.SAID, x.Src, x.Encap, x.mapped = s.SAID, s.Src, cloneEncap(s.Encap), netip.AddrPort{}
 }
 
 // find returns an SA or a reservation, nil when there is none.
@@ -183,7 +235,9 @@ func (d *sad) remove(x *sa) {
 	} else {
 		d.byReq[x.ReqID] = left
 	}
-	d.keys.retire(x.key)
+	if x.sequence != nil {
+		d.keys.retire(x.key)
+	}
 }
 
 // all returns every SA but the reservations, the oldest first.

@@ -28,7 +28,7 @@ type policy struct {
 	added time.Time
 
 	mu       sync.Mutex
-	acquired map[netip.Addr]time.Time // in transport mode by destination
+	acquired map[acquireKey]time.Time
 	queue    []waiting
 }
 
@@ -50,6 +50,10 @@ type spd struct {
 func (d *spd) add(now time.Time, p kernel.Policy, replace bool) (*policy, error) {
 	if err := capabilities.CheckPolicy(p); err != nil {
 		return nil, err
+	}
+	if t := p.Templates; len(t) == 1 && t[0].Proto == kernel.IPComp && t[0].Mode == kernel.Tunnel {
+		// What does not get smaller would have to go out as IP in IP.
+		return nil, fmt.Errorf("policy %v %v: a tunnel of IPComp alone: %w", p.Direction, p.Selector, kernel.ErrUnsupported)
 	}
 	old := d.find(p.Selector, p.Direction)
 	switch {
@@ -123,20 +127,28 @@ func (p *policy) mayCover(packet *packet) bool {
 	return s.Matches(of)
 }
 
+// acquireKey tells apart what is asked for: in transport mode by destination,
+// and in a bundle by protocol.
+type acquireKey struct {
+	dst   netip.Addr
+	proto kernel.Protocol
+}
+
 // acquire says whether an Acquire event is due for a packet.
-func (p *policy) acquire(now time.Time, dst netip.Addr) bool {
+func (p *policy) acquire(now time.Time, dst netip.Addr, proto kernel.Protocol) bool {
+	key := acquireKey{dst, proto}
 	if p.Templates[0].Mode == kernel.Tunnel {
-		dst = netip.Addr{}
+		key.dst = netip.Addr{}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if last, known := p.acquired[dst]; known && now.Sub(last) < acquireInterval {
+	if last, known := p.acquired[key]; known && now.Sub(last) < acquireInterval {
 		return false
 	}
 	if p.acquired == nil || len(p.acquired) >= acquireKeys {
-		p.acquired = make(map[netip.Addr]time.Time)
+		p.acquired = make(map[acquireKey]time.Time)
 	}
-	p.acquired[dst] = now
+	p.acquired[key] = now
 	return true
 }
 
