@@ -372,7 +372,7 @@ func TestNoGarbage(t *testing.T) {
 		for _, algorithm := range algorithms {
 			p := newPure(t, way.w, algorithm.set)
 			packet := ipPacket(way.src, way.dst, protoUDP, udp(1, 2, string(make([]byte, 1200))))
-			from := arrival{proto: kernel.ESP, }
+			from := arrival{proto: kernel.ESP}
 			allocs := testing.AllocsPerRun(200, func() {
 				if p.seal(packet) != sendESP {
 					t.Fatal("not sent")
