@@ -139,6 +139,11 @@ var algorithms = []algorithm{
 	{name: "AES-CBC SHA-256", encr: transform.ENCR_AES_CBC, key: 32, integ: transform.AUTH_HMAC_SHA2_256_128, integKey: 32},
 	{name: "AES-CBC SHA-384", encr: transform.ENCR_AES_CBC, key: 24, integ: transform.AUTH_HMAC_SHA2_384_192, integKey: 48},
 	{name: "AES-CBC SHA-512", encr: transform.ENCR_AES_CBC, key: 16, integ: transform.AUTH_HMAC_SHA2_512_256, integKey: 64},
+	{name: "AES-GCM-8 128", encr: transform.ENCR_AES_GCM_8, key: 20},
+	{name: "AES-GMAC 256", encr: transform.ENCR_NULL_AUTH_AES_GMAC, key: 36},
+	{name: "AES-GCM-16 128, implicit IV", encr: transform.ENCR_AES_GCM_16_IIV, key: 20},
+	{name: "AES-CCM-8 192, implicit IV", encr: transform.ENCR_AES_CCM_8_IIV, key: 27},
+	{name: "ChaCha20-Poly1305, implicit IV", encr: transform.ENCR_CHACHA20_POLY1305_IIV, key: 36},
 	{name: "NULL SHA-256", encr: transform.ENCR_NULL, integ: transform.AUTH_HMAC_SHA2_256_128, integKey: 32},
 }
 

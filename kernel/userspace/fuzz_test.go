@@ -128,3 +128,102 @@ func FuzzDecapsulate(f *testing.F) {
 		}
 	})
 }
+
+// FuzzBundle gives the inbound path AH and IPComp: octets as they are behind an
+// IP header, or inside an authentic AH or the IPComp of a policy's tunnel.
+func FuzzBundle(f *testing.F) {
+	for way := range bundleWays() {
+		for i, s := range seeds() {
+			f.Add(s, uint8(way), uint8(i), uint8(4))
+			f.Add(s, uint8(way), uint8(i), uint8(108))
+		}
+		for kind := range uint8(4) {
+			w := bundleWays()[way]
+			var p packet
+			b := w.packet("hello, hello, hello, hello, hello")
+			if err := p.parse(b); err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b, uint8(way), kind, uint8(4))
+			f.Add(b[p.upper:], uint8(way), kind, uint8(protoUDP))
+			f.Add(slices.Concat([]byte{4, 0, 0x10, 1}, b), uint8(way), kind, uint8(108))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, way, kind, next uint8) {
+		if len(b) > 4096 {
+			return
+		}
+		w := bundleWays()[int(way)%len(bundleWays())]
+		protos := chains[1+int(kind)%(len(chains)-1)]
+		p := newBundle(t, w, protos, nil, nil)
+		outermost := p.a.sad.all()[len(protos)-1]
+		from := arrival{proto: outermost.Proto, src: outermost.Src, dst: outermost.Dst}
+		octets := bytes.Clone(b)
+		switch {
+		case kind&64 != 0: // as it is, with the SPI right
+			if from.proto == kernel.AH && len(octets) >= 8 {
+				copy(octets[4:], []byte{byte(outermost.SPI >> 24), byte(outermost.SPI >> 16), byte(outermost.SPI >> 8), byte(outermost.SPI)})
+			}
+			if kind&128 != 0 { // and IP options or extension headers before it
+				from.extensions, from.firstExtension = b, next
+				from.header = b
+			}
+		case from.proto == kernel.AH:
+			header := ipPacket(from.src.String(), from.dst.String(), protoAH, nil)
+			n := outermost.ahLen()
+			octets = append(make([]byte, n), b...)
+			setLength(header, from.dst.Is6(), len(header)+len(octets))
+			if err := outermost.sealAH(header, octets, next); err != nil {
+				t.Fatal(err)
+			}
+			if from.dst.Is4() {
+				from.header = header
+			}
+		default:
+			n := copy(p.buf[headroom:], b)
+			esp, err := outermost.seal(p.buf[:], headroom, headroom+n, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			octets = bytes.Clone(esp)
+		}
+		got := p.b.inbound(p.now, &from, octets, p.result[:])
+		if got == nil {
+			return
+		}
+		var inner packet
+		if err := inner.parse(got); err != nil {
+			t.Fatalf("delivered %x: %v", got, err)
+		}
+		if s := w.selector(); !s.Src.Contains(inner.src()) || !s.Dst.Contains(inner.dst()) || kind&64 != 0 {
+			t.Fatalf("delivered %v", inner.sel)
+		}
+	})
+}
+
+// FuzzDecompress: any octets decompress to at most the room, or are refused; what
+// was compressed comes back.
+func FuzzDecompress(f *testing.F) {
+	var c codecs
+	for _, s := range seeds() {
+		if small, ok := c.compress(make([]byte, 1000), s); ok {
+			f.Add(small)
+		}
+		f.Add(s)
+	}
+	room, back := make([]byte, 3000), make([]byte, 8000)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := c.decompress(room, b)
+		if err != nil {
+			return
+		}
+		small, ok := c.compress(back, got)
+		if !ok {
+			t.Fatalf("%d octets do not fit into %d", len(got), len(back))
+		}
+		want := bytes.Clone(got)
+		if again, err := c.decompress(room, small); err != nil || !bytes.Equal(again, want) {
+			t.Fatalf("%x, %v, want %x", again, err, want)
+		}
+	})
+}

@@ -228,6 +228,7 @@ func (g guardRules) addExceptions(device string, ports []uint16) {
 	for _, proto := range carried {
 		g.add(chainInput, proto.String(), "", nft.Proto(uint8(proto)), nft.Accept())
 	}
+	g.add(chainInput, "fragments of ah", "", nft.FragmentOf6(protoAH), nft.Accept())
 	for _, port := range ports {
 		g.add(chainInput, fmt.Sprint("udp ", port), "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.Accept())
 	}

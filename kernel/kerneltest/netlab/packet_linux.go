@@ -19,10 +19,12 @@ const (
 	ESPInUDP              // UDP port 4500 with an SPI (RFC 3948 §2.1)
 	IKE                   // UDP port 500, or 4500 with the non-ESP marker (RFC 3948 §2.2)
 	Keepalive             // UDP port 4500 with the octet 0xff (RFC 3948 §2.3)
+	AH                    // IP protocol 51
+	IPComp                // IP protocol 108
 	Clear                 // everything else that is IP
 )
 
-var kindNames = [...]string{"other", "control", "ESP", "ESP in UDP", "IKE", "keepalive", "clear"}
+var kindNames = [...]string{"other", "control", "ESP", "ESP in UDP", "IKE", "keepalive", "AH", "IPComp", "clear"}
 
 // String names the kind.
 func (k Kind) String() string {
@@ -71,6 +73,10 @@ func ParsePacket(b []byte) Packet {
 	switch {
 	case p.Proto == unix.IPPROTO_ESP:
 		p.Kind = ESP
+	case p.Proto == unix.IPPROTO_AH:
+		p.Kind = AH
+	case p.Proto == unix.IPPROTO_COMP:
+		p.Kind = IPComp
 	case p.Fragment:
 	case p.Proto == unix.IPPROTO_ICMPV6 && len(p.Payload) > 0 && isControl(p.Payload[0]):
 		p.Kind = Control

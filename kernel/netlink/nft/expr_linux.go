@@ -166,18 +166,30 @@ func LaterFragment4() Expr {
 
 // LaterFragment6 matches IPv6 fragments but the first, which have no ports.
 func LaterFragment6() Expr {
-	const fragmentHeader = 44
 	return Expr{
-		{"exthdr", func(b *netlink.Builder) {
-			b.BE32(unix.NFTA_EXTHDR_DREG, unix.NFT_REG_1)
-			b.U8(unix.NFTA_EXTHDR_TYPE, fragmentHeader)
-			b.BE32(unix.NFTA_EXTHDR_OFFSET, 2)
-			b.BE32(unix.NFTA_EXTHDR_LEN, 2)
-			b.BE32(unix.NFTA_EXTHDR_OP, unix.NFT_EXTHDR_OP_IPV6)
-		}},
+		fragmentHeader6(2, 2),
 		bitwise([]byte{0xff, 0xf8}),
 		compare(unix.NFT_CMP_NEQ, []byte{0, 0}),
 	}
+}
+
+// FragmentOf6 matches IPv6 fragments whose fragment header says that what is cut
+// up begins with a protocol. Proto does not know it of later fragments of AH,
+// which to the kernel is one more extension header.
+func FragmentOf6(proto uint8) Expr {
+	return Expr{fragmentHeader6(0, 1), compare(unix.NFT_CMP_EQ, []byte{proto})}
+}
+
+// fragmentHeader6 loads a field of the fragment header.
+func fragmentHeader6(offset, length uint32) statement {
+	const fragmentHeader = 44
+	return statement{"exthdr", func(b *netlink.Builder) {
+		b.BE32(unix.NFTA_EXTHDR_DREG, unix.NFT_REG_1)
+		b.U8(unix.NFTA_EXTHDR_TYPE, fragmentHeader)
+		b.BE32(unix.NFTA_EXTHDR_OFFSET, offset)
+		b.BE32(unix.NFTA_EXTHDR_LEN, length)
+		b.BE32(unix.NFTA_EXTHDR_OP, unix.NFT_EXTHDR_OP_IPV6)
+	}}
 }
 
 // Masquerade gives forwarded packets the address of the outgoing interface; it
