@@ -146,18 +146,18 @@ func (d *sad) add(now time.Time, s kernel.SA, pathMTU int) (*sa, error) {
 }
 
 // keyed makes what an SA protects packets with.
-func (x *sa) keyed(s kernel.SA) (err error) {
-	switch s.Proto {
+func (s *sa) keyed(of kernel.SA) (err error) {
+	switch of.Proto {
 	case kernel.ESP:
-		x.cipher, err = transform.NewCipher(s.Encr, s.EncrKey, s.Integ, s.IntegKey)
+		s.cipher, err = transform.NewCipher(of.Encr, of.EncrKey, of.Integ, of.IntegKey)
 		if err != nil {
 			return err
 		}
-		x.aead, x.countsIV = s.Encr.AEAD(), s.Encr.CountsIV()
-		x.ivLen, x.icvLen, x.align = x.cipher.IVSize(), x.cipher.ICVSize(), max(4, x.cipher.BlockSize())
+		s.aead, s.countsIV = of.Encr.AEAD(), of.Encr.CountsIV()
+		s.ivLen, s.icvLen, s.align = s.cipher.IVSize(), s.cipher.ICVSize(), max(4, s.cipher.BlockSize())
 	case kernel.AH:
-		x.integrity, err = transform.NewIntegrity(s.Integ, s.IntegKey)
-		x.icvLen = s.Integ.ICVLen()
+		s.integrity, err = transform.NewIntegrity(of.Integ, of.IntegKey)
+		s.icvLen = of.Integ.ICVLen()
 	}
 	return err
 }
