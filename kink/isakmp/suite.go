@@ -55,51 +55,43 @@ func (s Suite) String() string {
 
 // headers pairs the AH transform identifiers with the authentication algorithm that
 // each demands (RFC 2407 §4.4.3; RFC 4868 §2.5, RFC 3566 §4.2).
-func headers() map[uint8]transform.INTEG {
-	return map[uint8]transform.INTEG{
-		AH_MD5: transform.AUTH_HMAC_MD5_96, AH_SHA: transform.AUTH_HMAC_SHA1_96,
-		AH_SHA2_256: transform.AUTH_HMAC_SHA2_256_128, AH_SHA2_384: transform.AUTH_HMAC_SHA2_384_192,
-		AH_SHA2_512: transform.AUTH_HMAC_SHA2_512_256, AH_AES_XCBC_MAC: transform.AUTH_AES_XCBC_96,
-	}
+var headers = map[uint8]transform.INTEG{
+	AH_MD5: transform.AUTH_HMAC_MD5_96, AH_SHA: transform.AUTH_HMAC_SHA1_96,
+	AH_SHA2_256: transform.AUTH_HMAC_SHA2_256_128, AH_SHA2_384: transform.AUTH_HMAC_SHA2_384_192,
+	AH_SHA2_512: transform.AUTH_HMAC_SHA2_512_256, AH_AES_XCBC_MAC: transform.AUTH_AES_XCBC_96,
 }
 
 // compression pairs the IPCOMP transform identifiers with IKEv2's, which are the same.
-func compression() map[uint8]transform.COMP {
-	return map[uint8]transform.COMP{
-		IPCOMP_DEFLATE: transform.COMP_DEFLATE, IPCOMP_LZS: transform.COMP_LZS, IPCOMP_LZJH: transform.COMP_LZJH,
-	}
+var compression = map[uint8]transform.COMP{
+	IPCOMP_DEFLATE: transform.COMP_DEFLATE, IPCOMP_LZS: transform.COMP_LZS, IPCOMP_LZJH: transform.COMP_LZJH,
 }
 
 // encryption pairs the ESP transform identifiers with IKEv2's.
-func encryption() map[uint8]transform.ENCR {
-	return map[uint8]transform.ENCR{
-		ESP_DES: transform.ENCR_DES, ESP_3DES: transform.ENCR_3DES, ESP_NULL: transform.ENCR_NULL,
-		ESP_AES: transform.ENCR_AES_CBC, ESP_AES_CTR: transform.ENCR_AES_CTR,
-		ESP_AES_CCM_8: transform.ENCR_AES_CCM_8, ESP_AES_CCM_12: transform.ENCR_AES_CCM_12,
-		ESP_AES_CCM_16: transform.ENCR_AES_CCM_16, ESP_AES_GCM_8: transform.ENCR_AES_GCM_8,
-		ESP_AES_GCM_12: transform.ENCR_AES_GCM_12, ESP_AES_GCM_16: transform.ENCR_AES_GCM_16,
-		ESP_NULL_AES_GMAC: transform.ENCR_NULL_AUTH_AES_GMAC,
-	}
+var encryption = map[uint8]transform.ENCR{
+	ESP_DES: transform.ENCR_DES, ESP_3DES: transform.ENCR_3DES, ESP_NULL: transform.ENCR_NULL,
+	ESP_AES: transform.ENCR_AES_CBC, ESP_AES_CTR: transform.ENCR_AES_CTR,
+	ESP_AES_CCM_8: transform.ENCR_AES_CCM_8, ESP_AES_CCM_12: transform.ENCR_AES_CCM_12,
+	ESP_AES_CCM_16: transform.ENCR_AES_CCM_16, ESP_AES_GCM_8: transform.ENCR_AES_GCM_8,
+	ESP_AES_GCM_12: transform.ENCR_AES_GCM_12, ESP_AES_GCM_16: transform.ENCR_AES_GCM_16,
+	ESP_NULL_AES_GMAC: transform.ENCR_NULL_AUTH_AES_GMAC,
 }
 
 // integrity pairs the authentication algorithms with IKEv2's.
-func integrity() map[uint16]transform.INTEG {
-	return map[uint16]transform.INTEG{
-		authHMACMD5: transform.AUTH_HMAC_MD5_96, authHMACSHA: transform.AUTH_HMAC_SHA1_96,
-		authHMACSHA256: transform.AUTH_HMAC_SHA2_256_128, authHMACSHA384: transform.AUTH_HMAC_SHA2_384_192,
-		authHMACSHA512: transform.AUTH_HMAC_SHA2_512_256, authAESXCBC: transform.AUTH_AES_XCBC_96,
-	}
+var integrity = map[uint16]transform.INTEG{
+	authHMACMD5: transform.AUTH_HMAC_MD5_96, authHMACSHA: transform.AUTH_HMAC_SHA1_96,
+	authHMACSHA256: transform.AUTH_HMAC_SHA2_256_128, authHMACSHA384: transform.AUTH_HMAC_SHA2_384_192,
+	authHMACSHA512: transform.AUTH_HMAC_SHA2_512_256, authAESXCBC: transform.AUTH_AES_XCBC_96,
 }
 
 // number is the suite's transform identifier, 0 where the IPsec DOI has none.
 func (s Suite) number() uint8 {
 	switch s.Protocol {
 	case PROTO_IPSEC_ESP:
-		return numberOf(encryption(), s.Encr)
+		return numberOf(encryption, s.Encr)
 	case PROTO_IPSEC_AH:
-		return numberOf(headers(), s.Integ)
+		return numberOf(headers, s.Integ)
 	case PROTO_IPCOMP:
-		return numberOf(compression(), s.Comp)
+		return numberOf(compression, s.Comp)
 	}
 	return 0
 }
@@ -141,7 +133,7 @@ func (s Suite) Transform(number uint8) (Transform, error) {
 	if s.Integ == transform.AUTH_NONE {
 		return t, nil
 	}
-	id := numberOf(integrity(), s.Integ)
+	id := numberOf(integrity, s.Integ)
 	if id == 0 {
 		return Transform{}, fmt.Errorf("the IPsec DOI has no number for %v", s.Integ)
 	}
@@ -157,11 +149,11 @@ func Parse(proto Protocol, t Transform) (Suite, error) {
 	ok := false
 	switch proto {
 	case PROTO_IPSEC_ESP:
-		s.Encr, ok = encryption()[t.ID]
+		s.Encr, ok = encryption[t.ID]
 	case PROTO_IPSEC_AH:
-		demanded, ok = headers()[t.ID]
+		demanded, ok = headers[t.ID]
 	case PROTO_IPCOMP:
-		s.Comp, ok = compression()[t.ID]
+		s.Comp, ok = compression[t.ID]
 	}
 	if !ok {
 		return Suite{}, fmt.Errorf("%v transform %d is not known", proto, t.ID)
@@ -214,7 +206,7 @@ func (s *Suite) set(t AttributeType, v uint16) error {
 			return fmt.Errorf("encapsulation mode %d is not known", v)
 		}
 	case AUTHENTICATION_ALGORITHM:
-		integ, ok := integrity()[v]
+		integ, ok := integrity[v]
 		if !ok {
 			return fmt.Errorf("authentication algorithm %d is not known", v)
 		}

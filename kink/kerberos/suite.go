@@ -1,13 +1,15 @@
 package kerberos
 
 import (
+	"crypto/aes"
 	"crypto/hmac"
 	"crypto/sha1"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
-	"github.com/jcmturner/gokrb5/v8/crypto/common"
 	"github.com/jcmturner/gokrb5/v8/crypto/etype"
+	"github.com/jcmturner/gokrb5/v8/crypto/rfc3961"
 	"github.com/jcmturner/gokrb5/v8/crypto/rfc4757"
 	"github.com/jcmturner/gokrb5/v8/crypto/rfc8009"
 )
@@ -75,6 +77,55 @@ func (s *suite) sha2() bool {
 	return e == AES128_CTS_HMAC_SHA256_128 || e == AES256_CTS_HMAC_SHA384_192
 }
 
+// constant is a usage with the octet that tells its derived keys apart (RFC 3961 §5.3).
+type constant struct {
+	usage uint32
+	kind  byte
+}
+
+const (
+	kindChecksum  = 0x99 // Kc
+	kindEncrypt   = 0xAA // Ke
+	kindIntegrity = 0x55 // Ki
+)
+
+func (c constant) octets() []byte { return append(binary.BigEndian.AppendUint32(nil, c.usage), c.kind) }
+
+// folded are the constants as AES encrypts them to derive keys (RFC 3961 §5.1, n-fold). They
+// depend on no key, so that gokrb5's bitwise n-fold runs once for each. It never changes.
+var folded = newFolded()
+
+func newFolded() map[constant][]byte {
+	table := make(map[constant][]byte)
+	for _, usage := range []uint32{
+		usagePAEncTimestamp, usageTicket, usageASRepPart, usageTGSReqSum, usageTGSReqAuth, usageTGSRepSessionKey,
+		usageAPReqAuth, usageAPRepPart, usageKINKEncrypt, usageKINKChecksum,
+	} {
+		for _, kind := range []byte{kindChecksum, kindEncrypt, kindIntegrity} {
+			c := constant{usage, kind}
+			table[c] = rfc3961.Nfold(c.octets(), aes.BlockSize*8)
+		}
+	}
+	return table
+}
+
+// derive is DK of RFC 3961 §5.1 or RFC 8009 §3.
+func (s *suite) derive(key []byte, c constant) ([]byte, error) {
+	in := folded[c]
+	if in == nil || s.etype() != AES128_CTS_HMAC_SHA1_96 && s.etype() != AES256_CTS_HMAC_SHA1_96 {
+		return s.lib.DeriveKey(key, c.octets())
+	}
+	var out []byte
+	for len(out) < s.size {
+		_, next, err := s.lib.EncryptData(key, in)
+		if err != nil {
+			return nil, err
+		}
+		out, in = append(out, next...), next
+	}
+	return out[:s.size], nil
+}
+
 // cipherKeys are the keys that an encryption type derives for one usage.
 type cipherKeys struct {
 	encr []byte // Ke; nil for RC4
@@ -85,11 +136,11 @@ func (s *suite) deriveCipher(key []byte, usage uint32) (*cipherKeys, error) {
 	if s.etype() == RC4_HMAC {
 		return &cipherKeys{mac: rfc4757.HMAC(key, rfc4757.UsageToMSMsgType(usage))}, nil
 	}
-	encr, err := s.lib.DeriveKey(key, common.GetUsageKe(usage))
+	encr, err := s.derive(key, constant{usage, kindEncrypt})
 	if err != nil {
 		return nil, err
 	}
-	mac, err := s.lib.DeriveKey(key, common.GetUsageKi(usage))
+	mac, err := s.derive(key, constant{usage, kindIntegrity})
 	return &cipherKeys{encr: encr, mac: mac}, err
 }
 
@@ -98,7 +149,7 @@ func (s *suite) deriveSum(key []byte, usage uint32) ([]byte, error) {
 	if s.etype() == RC4_HMAC {
 		return append([]byte(nil), key...), nil
 	}
-	return s.lib.DeriveKey(key, common.GetUsageKc(usage))
+	return s.derive(key, constant{usage, kindChecksum})
 }
 
 // mac is the type's HMAC, cut to its length, over the parts one after the other.
