@@ -11,15 +11,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"racoon2/config"
 )
 
 // newFlags are the flags of config new.
 type newFlags struct {
-	from, to, mode, auth, out, place string
-	myNets, peerNets                 []string
-	json                             bool
+	from, to, mode, auth, out, place, realm string
+	myNets, peerNets                        []string
+	json                                    bool
 }
 
 func (a *app) configNewCommand() *cobra.Command {
@@ -27,16 +25,22 @@ func (a *app) configNewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Write a pair of configurations for a new tunnel",
-		Long: "Write the configurations of both ends of a new tunnel, with a fresh pre-shared\n" +
-			"key of 256 bits. Each end gets a directory under --out, named as it is, with its\n" +
-			"racoon2.conf and psk/; all files are for their owner alone, and none that is there\n" +
-			"is overwritten. An end is an address or NAME@ADDRESS; a name is its identity.\n\n" +
+		Long: "Write the configurations of both ends of a new tunnel, with what they need to\n" +
+			"authenticate. Each end gets a directory under --out, named as it is, with its\n" +
+			"racoon2.conf and its keys; all files are for their owner alone, and none that is\n" +
+			"there is overwritten. An end is an address or NAME@ADDRESS; a name is its identity.\n\n" +
+			"--auth psk makes a fresh pre-shared key of 256 bits. --auth kink is for Kerberos:\n" +
+			"the ends are kink/NAME@REALM, and what to do at the KDC is printed. --auth cert\n" +
+			"makes a certification authority and a certificate for each end (ECDSA P-256); this\n" +
+			"version cannot authenticate with certificates yet, and says so.\n\n" +
 			"Configurations name their keys by path: --place says from where they will be used\n" +
 			"on their hosts; without it they work where they are written. On a terminal, what\n" +
 			"is missing is asked for.",
 		Example: "  racoon2 config new --from osaka@192.0.2.2 --to tokyo@192.0.2.1 \\\n" +
 			"      --my-net 10.2.0.0/24 --peer-net 10.1.0.0/24 --place /etc/racoon2\n" +
-			"  racoon2 config new --from 192.0.2.2 --to 192.0.2.1 --mode transport --out pair",
+			"  racoon2 config new --from 192.0.2.2 --to 192.0.2.1 --mode transport --out pair\n" +
+			"  racoon2 config new --from osaka.example.org@192.0.2.2 --to tokyo.example.org@192.0.2.1 \\\n" +
+			"      --auth kink --realm EXAMPLE.ORG --place /etc/racoon2",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if in, ok := terminal(cmd.InOrStdin()); ok {
@@ -51,7 +55,8 @@ func (a *app) configNewCommand() *cobra.Command {
 	flags.StringSliceVar(&f.myNets, "my-net", nil, "`NETWORK` behind --from; may be repeated")
 	flags.StringSliceVar(&f.peerNets, "peer-net", nil, "`NETWORK` behind --to; may be repeated")
 	flags.StringVar(&f.mode, "mode", "", "tunnel or transport (default: tunnel with networks, transport without)")
-	flags.StringVar(&f.auth, "auth", "psk", "how the ends authenticate: psk")
+	flags.StringVar(&f.auth, "auth", "", "how the ends authenticate: psk, kink or cert (default: psk)")
+	flags.StringVar(&f.realm, "realm", "", "Kerberos `REALM` of --auth kink")
 	flags.StringVar(&f.out, "out", ".", "`DIRECTORY` to write to")
 	flags.StringVar(&f.place, "place", "", "`DIRECTORY` that each configuration will be used from on its host")
 	flags.BoolVar(&f.json, "json", false, "print a JSON object with the files written")
@@ -86,6 +91,12 @@ func (f *newFlags) ask(in *bufio.Reader, out io.Writer) {
 	}
 	if f.to == "" {
 		f.to = question("The other end, as ADDRESS or NAME@ADDRESS")
+	}
+	if f.auth == "" {
+		f.auth = question("How they authenticate: psk, kink or cert (psk)")
+	}
+	if f.auth == authKINK && f.realm == "" {
+		f.realm = question("The Kerberos realm, as EXAMPLE.ORG")
 	}
 	if f.mode == "transport" || len(f.myNets)+len(f.peerNets) > 0 {
 		return
@@ -142,9 +153,6 @@ func goodName(s string) bool {
 
 // newPair writes the pair.
 func (a *app) newPair(f newFlags) error {
-	if f.auth != "psk" {
-		return errors.New("--auth is psk")
-	}
 	from, err := parseEnd("--from", f.from, f.myNets)
 	if err != nil {
 		return err
@@ -157,12 +165,11 @@ func (a *app) newPair(f newFlags) error {
 	if err != nil {
 		return err
 	}
-	key, err := newKey("base64")
+	auth, err := f.newAuth(from, to)
 	if err != nil {
 		return err
 	}
-	defer clear(key)
-	var files []newFile
+	files := auth.common
 	for _, pair := range [][2]newEnd{{from, to}, {to, from}} {
 		mine, theirs := pair[0], pair[1]
 		dir := filepath.Join(f.out, mine.name)
@@ -170,17 +177,23 @@ func (a *app) newPair(f newFlags) error {
 		if err != nil {
 			return failed(err)
 		}
-		text := pairText(mine, theirs, mode, filepath.Join(place, "psk", theirs.name))
-		if err := checkPair(text); err != nil {
+		text := pairText(mine, theirs, mode, auth, place)
+		if err := checkPair(text, auth.kind); err != nil {
 			return err
 		}
-		files = append(files, newFile{filepath.Join(dir, "racoon2.conf"), []byte(text)},
-			newFile{filepath.Join(dir, "psk", theirs.name), key})
+		files = append(files, newFile{filepath.Join(dir, "racoon2.conf"), []byte(text)})
+		for _, key := range auth.keys(mine, theirs) {
+			files = append(files, newFile{filepath.Join(dir, key.path), key.data})
+		}
 	}
-	if err := writeNew(files); err != nil {
+	err = writeNew(files)
+	for _, w := range files {
+		clear(w.data)
+	}
+	if err != nil {
 		return failed(err)
 	}
-	return a.printPair(f, from, to, files)
+	return a.printPair(f, from, to, auth, files)
 }
 
 // checkMode returns the mode, or why the flags don't fit together.
@@ -234,68 +247,4 @@ func prefixText(p netip.Prefix) string {
 		return p.Addr().String()
 	}
 	return p.String()
-}
-
-// pairText is the configuration of one end.
-func pairText(mine, theirs newEnd, mode, key string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# %s, %s mode to %s\n\n", mine.name, mode, theirs.name)
-	fmt.Fprintf(&b, "remote %s {\n\tikev2 {\n", theirs.name)
-	for _, line := range []string{"my_id " + mine.id, "peers_id " + theirs.id, "peers_ipaddr " + theirs.addr.String(), `pre_shared_key "` + key + `"`} {
-		fmt.Fprintf(&b, "\t\t%s;\n", line)
-	}
-	b.WriteString("\t};\n};\n")
-	for i, pair := range trafficPairs(mine, theirs) {
-		number := ""
-		if i > 0 {
-			number = fmt.Sprint("_", i+1)
-		}
-		for _, s := range []struct{ suffix, direction, src, dst string }{
-			{"_out", "outbound", pair[0], pair[1]}, {"_in", "inbound", pair[1], pair[0]},
-		} {
-			fmt.Fprintf(&b, "\nselector %s%s%s {\n\tdirection %s;\n\tsrc %s;\n\tdst %s;\n\tpolicy_index %s;\n};\n",
-				theirs.name, s.suffix, number, s.direction, s.src, s.dst, theirs.name)
-		}
-	}
-	fmt.Fprintf(&b, "\npolicy %s {\n\taction auto_ipsec;\n\tremote_index %s;\n\tipsec_mode %s;\n", theirs.name, theirs.name, mode)
-	if mode == "tunnel" {
-		fmt.Fprintf(&b, "\tmy_sa_ipaddr %s;\n\tpeers_sa_ipaddr %s;\n", mine.addr, theirs.addr)
-	}
-	b.WriteString("};\n")
-	return b.String()
-}
-
-// checkPair refuses a configuration about which there is anything to say.
-func checkPair(text string) error {
-	_, findings := config.Load("racoon2.conf", config.Options{
-		FS: config.Files{"racoon2.conf": text}, LookupEnv: func(string) (string, bool) { return "", false },
-	})
-	if len(findings) > 0 {
-		return fmt.Errorf("these ends make no good configuration: %s", findings[0])
-	}
-	return nil
-}
-
-// printPair tells what was written and what to do with it.
-func (a *app) printPair(f newFlags, from, to newEnd, files []newFile) error {
-	var paths []string
-	for _, w := range files {
-		paths = append(paths, w.path)
-	}
-	if f.json {
-		return a.printJSON(struct {
-			Files []string `json:"files"`
-		}{paths})
-	}
-	text := strings.Join(paths, "\n") + "\n"
-	if err := a.print(text); err != nil {
-		return failed(err)
-	}
-	where := f.place
-	if where == "" {
-		where = "the same path"
-	}
-	_, err := fmt.Fprintf(a.err, "Bring the directory %s to %s as %s, and %s to %s; then, on both:\n  racoon2 check -c FILE\n  racoon2 run -c FILE\n",
-		filepath.Join(f.out, from.name), from.name, where, filepath.Join(f.out, to.name), to.name)
-	return failed(err)
 }

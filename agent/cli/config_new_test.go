@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bufio"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +92,11 @@ func TestConfigNewRefuses(t *testing.T) {
 		{"--from 192.0.2.2 --to 192.0.2.1 --mode transport --my-net 10.0.0.0/8", "networks need --mode tunnel"},
 		{"--from 192.0.2.2 --to 192.0.2.1 --my-net fd00::/64", "no network"},
 		{"--from 192.0.2.2 --to 192.0.2.1 --mode beet", "--mode is tunnel or transport"},
-		{"--from 192.0.2.2 --to 192.0.2.1 --auth cert", "--auth is psk"},
+		{"--from 192.0.2.2 --to 192.0.2.1 --auth none", "--auth is psk, kink or cert"},
+		{"--from a@192.0.2.2 --to b@192.0.2.1 --auth kink", "needs the realm"},
+		{"--from a@192.0.2.2 --to b@192.0.2.1 --auth kink --realm A;B", "needs the realm"},
+		{"--from a@192.0.2.2 --to b@192.0.2.1 --realm EXAMPLE.ORG", "--realm needs --auth kink"},
+		{"--from a@192.0.2.2 --to 192.0.2.1 --auth kink --realm EXAMPLE.ORG", "a name for each end"},
 	} {
 		status, _, stderr := run(append([]string{"config", "new", "--out", dir}, strings.Fields(test.args)...)...)
 		if status != 2 || !strings.Contains(stderr, test.stderr) {
@@ -105,14 +111,91 @@ func TestConfigNewRefuses(t *testing.T) {
 func TestConfigNewAsks(t *testing.T) {
 	var f newFlags
 	var out strings.Builder
-	f.ask(bufio.NewReader(strings.NewReader("a@192.0.2.1\nb@192.0.2.2\n10.1.0.0/24 10.3.0.0/24\n\n")), &out)
-	if f.from != "a@192.0.2.1" || f.to != "b@192.0.2.2" || len(f.myNets) != 2 || len(f.peerNets) != 0 || !strings.Contains(out.String(), "This end") {
+	f.ask(bufio.NewReader(strings.NewReader("a@192.0.2.1\nb@192.0.2.2\nkink\nEXAMPLE.ORG\n10.1.0.0/24 10.3.0.0/24\n\n")), &out)
+	if f.auth != "kink" || f.realm != "EXAMPLE.ORG" || f.from != "a@192.0.2.1" || f.to != "b@192.0.2.2" || len(f.myNets) != 2 || len(f.peerNets) != 0 || !strings.Contains(out.String(), "This end") {
 		t.Errorf("%+v, %q", f, out.String())
 	}
 	f = newFlags{from: "x", to: "y"}
 	out.Reset()
 	if f.ask(bufio.NewReader(strings.NewReader("")), &out); out.String() != "" {
 		t.Errorf("asks %q though nothing is missing", out.String())
+	}
+}
+
+// TestConfigNewCert makes a pair with certificates: check finds nothing wrong
+// with them but that this version does not use them.
+func TestConfigNewCert(t *testing.T) {
+	dir := t.TempDir()
+	status, stdout, stderr := run("config", "new", "--out", dir, "--auth", "cert", "--from", "osaka.example.org@192.0.2.2", "--to", "2001:db8::1", "--my-net", "10.0.0.0/8")
+	if status != 2 || !strings.Contains(stderr, "families") {
+		t.Fatalf("status %d, %q, %q", status, stdout, stderr)
+	}
+	status, stdout, stderr = run("config", "new", "--out", dir, "--auth", "cert", "--from", "osaka.example.org@192.0.2.2", "--to", "192.0.2.1")
+	if status != 0 || !strings.Contains(stderr, "cannot authenticate with certificates yet") {
+		t.Fatalf("status %d, %q, %q", status, stdout, stderr)
+	}
+	for _, path := range strings.Fields(stdout) {
+		if config.CheckSecretFile(path) != nil {
+			t.Errorf("%s: %v", path, config.CheckSecretFile(path))
+		}
+	}
+	roots := x509.NewCertPool()
+	if pem, err := os.ReadFile(filepath.Join(dir, "ca", "cert.pem")); err != nil || !roots.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	for _, end := range []struct{ name, host string }{{"osaka.example.org", "osaka.example.org"}, {"osaka.example.org", "192.0.2.2"}, {"192.0.2.1", "192.0.2.1"}} {
+		data, err := os.ReadFile(filepath.Join(dir, end.name, "certs", end.name+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(data)
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: end.host, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+			t.Errorf("%s: %v", end.host, err)
+		}
+	}
+	for _, end := range []string{"osaka.example.org", "192.0.2.1"} {
+		findings := agent.Check(filepath.Join(dir, end, "racoon2.conf"), agent.CheckOptions{})
+		said := map[string]bool{}
+		for _, f := range findings {
+			said[f.Code] = true
+		}
+		if findings.HasErrors() || !said["left-out"] || said["certificate-identity"] || said["certificate-file"] || said["key-file"] || said["key-mismatch"] || said["certificate-key-type"] {
+			t.Errorf("%s: %v", end, findings)
+		}
+	}
+}
+
+// TestConfigNewKINK makes a pair for Kerberos and tells what the KDC has to know.
+func TestConfigNewKINK(t *testing.T) {
+	dir := t.TempDir()
+	status, stdout, stderr := run("config", "new", "--out", dir, "--auth", "kink", "--realm", "EXAMPLE.ORG",
+		"--from", "osaka.example.org@192.0.2.2", "--to", "tokyo.example.org@192.0.2.1", "--place", "/etc/racoon2")
+	if status != 0 || strings.Count(stdout, "\n") != 2 {
+		t.Fatalf("status %d, %q, %q", status, stdout, stderr)
+	}
+	for _, want := range []string{
+		"kadmin -q 'addprinc -randkey kink/osaka.example.org@EXAMPLE.ORG'",
+		"kadmin -q 'ktadd -k " + dir + "/tokyo.example.org/keytab kink/tokyo.example.org@EXAMPLE.ORG'",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("lacks %q: %s", want, stderr)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "osaka.example.org", "racoon2.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"acceptable_kmp kink;", `my_principal "kink/osaka.example.org@EXAMPLE.ORG";`,
+		`peers_principal "kink/tokyo.example.org@EXAMPLE.ORG";`, `keytab "/etc/racoon2/keytab";`, "peers_ipaddr 192.0.2.1;",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("lacks %q:\n%s", want, text)
+		}
 	}
 }
 
