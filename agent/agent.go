@@ -17,6 +17,7 @@ import (
 	"racoon2/config"
 	"racoon2/ikev2"
 	"racoon2/kernel"
+	"racoon2/kink"
 	"racoon2/policy"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	Backend kernel.Backend
 	// Load reads the configuration; nil is config.Load from files.
 	Load func(path string) (*config.Config, config.Findings)
+	// Now is the clock of the cores and of Kerberos; nil is time.Now.
+	Now func() time.Time
 }
 
 // ConfigError says that the configuration cannot be used.
@@ -74,12 +77,17 @@ type Agent struct {
 	shards   []*ikeDriver
 	engines  []*ikev2.Engine
 	manager  *policy.Manager
+	kink     *kinkDriver
+	engine   *kink.Engine // KINK's
+	tickets  *tickets
 	homes    homes
 	sockets  endpoints
 	control  *control
 	names    *resolving // nil before the resolver has started
 	watchers watchers
 	counters counters
+
+	kinkStart time.Time // the epoch
 
 	plan atomic.Pointer[plan] // a reload replaces it
 
@@ -109,6 +117,9 @@ func Start(o Options) (*Agent, error) {
 		o.Load = func(path string) (*config.Config, config.Findings) {
 			return config.Load(path, config.Options{})
 		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	a := &Agent{o: o, log: o.Log, main: o.Log.Logger("agent"), started: time.Now(), failed: make(chan error, 1)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -141,7 +152,7 @@ func (a *Agent) start() error {
 	if err := a.startControl(first.cfg.Interface); err != nil {
 		return err
 	}
-	if err := a.startKernel(first.cfg.Interface); err != nil {
+	if err := a.startKernel(first); err != nil {
 		return err
 	}
 	caps := a.backend.Capabilities()
@@ -261,11 +272,12 @@ func (a *Agent) startControl(i config.Interface) error {
 }
 
 // startKernel chooses the backend.
-func (a *Agent) startKernel(i config.Interface) error {
+func (a *Agent) startKernel(p *plan) error {
+	i := p.cfg.Interface
 	a.backend, a.why = a.o.Backend, "given"
 	if a.backend == nil {
 		var err error
-		if a.backend, a.why, err = openKernel(cmp.Or(a.o.Kernel, i.Kernel.String()), portsOf(binds(i, a.host))); err != nil {
+		if a.backend, a.why, err = openKernel(cmp.Or(a.o.Kernel, i.Kernel.String()), portsOf(bindsOf(p, a.host))); err != nil {
 			return err
 		}
 	}
@@ -282,7 +294,7 @@ func (a *Agent) startKernel(i config.Interface) error {
 	}
 	a.pump = newPump(a.backend)
 	a.pump.result, a.pump.policy, a.pump.owned = a.kernelResult, a.policyEvent, a.ownedEvent
-	a.pump.all, a.pump.stray, a.pump.lost = a.everyShard, a.strayEvent, a.reconcile
+	a.pump.all, a.pump.stray, a.pump.lost = a.everyEngine, a.strayEvent, a.reconcile
 	a.undo = append(a.undo, func() { a.backend.Close() })
 	return nil
 }
@@ -293,19 +305,21 @@ func (a *Agent) startDrivers() {
 	a.pool = newPool(a.ctx, workers)
 	a.manager = policy.New(policy.Config{
 		Rand: rand.Reader, Capabilities: a.backend.Capabilities(), NeighborDiscovery: !a.backend.Capabilities().KeepsND,
+		Engines: []kernel.EngineID{kernel.IKEv2, kernel.KINK},
 	})
 	a.policy = newDriver[policy.Input, policy.Outbox](areaPolicy, a.manager, policy.Timeout{})
-	a.policy.perform, a.policy.panicked = a.performPolicy, a.corePanicked
+	a.policy.perform, a.policy.panicked, a.policy.now = a.performPolicy, a.corePanicked, a.o.Now
 	shared := &ikev2.Shared{}
 	for n := range runtime.GOMAXPROCS(0) {
 		engine := ikev2.New(ikev2.Config{Shard: uint8(n), Rand: rand.Reader, Shared: shared, Settings: a.plan.Load().compiled.IKEv2})
 		d := newDriver[ikev2.Input, ikev2.Outbox](areaIKEv2, engine, ikev2.Timeout{})
-		d.perform, d.panicked = a.performIKE(n), a.corePanicked
+		d.perform, d.panicked, d.now = a.performIKE(n), a.corePanicked, a.o.Now
 		a.engines, a.shards = append(a.engines, engine), append(a.shards, d)
 		if n == 255 { // the shard's number is one octet of an SPI
 			break
 		}
 	}
+	a.makeKINK()
 	a.pumped = make(chan struct{})
 	go func() {
 		defer lastWords(a.main)
@@ -322,10 +336,16 @@ func (a *Agent) startDrivers() {
 			d.run(a.ctx)
 		})
 	}
+	a.wg.Go(func() {
+		defer lastWords(a.main)
+		a.kink.run(a.ctx)
+	})
+	a.tickets.configure(a.plan.Load().compiled.Realms)
 	a.undo = append(a.undo, func() {
 		a.cancel()
 		a.wg.Wait()
 		a.pool.wait()
+		a.tickets.close()
 	})
 }
 

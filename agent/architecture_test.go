@@ -32,7 +32,7 @@ var rooms = []room{
 	{"agent/logging", []string{"kernel/trace"}, "logs what cores trace"},
 	{"agent/sim", []string{"agent", "config", "ikev2", "ikev2/...", "kernel", "kernel/fake", "kernel/trace", "policy"}, "runs the real cores"},
 	{"agent/integration", []string{"..."}, "tests of the whole program"},
-	{"agent", []string{"agent/logging", "config", "policy", "policy/spmif", "resolver", "resolver/dns", "ikev2", "ikev2/message", "ikev2/transform", "kernel", "kernel/..."}, "the process"},
+	{"agent", []string{"agent/logging", "config", "policy", "policy/spmif", "resolver", "resolver/dns", "ikev2", "ikev2/message", "ikev2/transform", "kink", "kink/kerberos", "kernel", "kernel/..."}, "the process"},
 	{"config/convert", []string{"config"}, "writes racoon2.conf"},
 	{"config", []string{"ikev2/transform"}, "the registries' names"},
 	{"ikev2/transform", nil, "a leaf"},

@@ -12,6 +12,8 @@ import (
 const (
 	ikePort uint16 = 500
 	natPort uint16 = 4500 // NAT traversal, with the non-ESP marker
+
+	kinkPort uint16 = 910 // RFC 4430 §9
 )
 
 // ports are the two ports of an interface section: the first that is not 4500
@@ -33,6 +35,24 @@ func ports(i config.Interface) (ike, nat uint16) {
 		ike = nat // everything goes over 4500
 	}
 	return ike, nat
+}
+
+// bindsOf lists all sockets that a configuration asks for: IKE's, and KINK's
+// where a remote uses it.
+func bindsOf(p *plan, host []policy.Interface) []bind {
+	list := binds(p.cfg.Interface, host)
+	if len(p.compiled.KINK.Remotes) == 0 {
+		return list
+	}
+	asked := config.Interface{IKE: p.cfg.Interface.KINK}
+	if len(asked.IKE) == 0 {
+		asked.IKE = []config.Address{{Kind: config.AddressMacro, Macro: config.MacroMyIP, Port: kinkPort}}
+	}
+	for _, b := range binds(asked, host) {
+		b.nat, b.kink = false, true
+		list = append(list, b)
+	}
+	return list
 }
 
 func portOf(a config.Address) uint16 {

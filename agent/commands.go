@@ -9,6 +9,7 @@ import (
 
 	"racoon2/ikev2"
 	"racoon2/kernel"
+	"racoon2/kink"
 	"racoon2/policy/spmif"
 )
 
@@ -94,7 +95,11 @@ func (c commands) SAs() ([]spmif.SAEntry, error) {
 			})
 		}
 	}
-	return out, nil
+	peers, err := c.a.kinkPeers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(out, kinkSAs(peers)...), nil
 }
 
 // FlushSA has the engines delete SAs; the peers are told. It does not wait for
@@ -102,7 +107,9 @@ func (c commands) SAs() ([]spmif.SAEntry, error) {
 func (c commands) FlushSA(remote string) (ike, children int, err error) {
 	ctx, cancel := c.context()
 	defer cancel()
-	known := slices.ContainsFunc(c.a.plan.Load().compiled.IKEv2.Remotes, func(r *ikev2.Remote) bool { return r.Name == remote })
+	compiled := c.a.plan.Load().compiled
+	known := slices.ContainsFunc(compiled.IKEv2.Remotes, func(r *ikev2.Remote) bool { return r.Name == remote }) ||
+		slices.ContainsFunc(compiled.KINK.Remotes, func(r *kink.Remote) bool { return r.Name == remote })
 	if remote != "" && !known {
 		return 0, 0, fmt.Errorf("remote %q %w", remote, spmif.ErrNotFound)
 	}
@@ -116,6 +123,18 @@ func (c commands) FlushSA(remote string) (ike, children int, err error) {
 			children += len(i.Children)
 		}
 	}
+	peers, err := c.a.kinkPeers(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, p := range peers {
+		if remote == "" || p.Remote == remote {
+			children += len(p.Children)
+		}
+	}
+	if err := c.a.kink.post(ctx, kink.Terminate{Remote: remote, Reason: "flushed by command"}); err != nil {
+		return 0, 0, err
+	}
 	for _, d := range c.a.shards {
 		if err := d.post(ctx, ikev2.Terminate{Remote: remote, Reason: "flushed by command"}); err != nil {
 			return 0, 0, err
@@ -123,3 +142,6 @@ func (c commands) FlushSA(remote string) (ike, children int, err error) {
 	}
 	return ike, children, nil
 }
+
+// addrPort is an address without a port.
+func addrPort(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, 0) }

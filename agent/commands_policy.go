@@ -10,6 +10,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/ikev2/message"
 	"racoon2/kernel"
+	"racoon2/kink"
 	"racoon2/policy"
 	"racoon2/policy/spmif"
 )
@@ -85,10 +86,11 @@ func (c commands) ShowSA(name string) (json.RawMessage, error) {
 			found = append(found, i)
 		}
 	}
-	if found == nil {
+	peers := showKINK(s.KINK, name)
+	if found == nil && peers == nil {
 		return nil, fmt.Errorf("an SA with remote, child or SPI %s %w", name, spmif.ErrNotFound)
 	}
-	return json.Marshal(found)
+	return shown(found, peers)
 }
 
 // DeleteSA deletes the IKE SA or the child with an SPI of this host.
@@ -99,7 +101,7 @@ func (c commands) DeleteSA(spi uint64) error {
 			in.Child = child.SPIIn
 		}
 		return shard.post(c.a.ctx, in)
-	})
+	}, c.deletePair)
 }
 
 // RekeySA has a child take new keys, as the end of its soft lifetime does.
@@ -110,11 +112,11 @@ func (c commands) RekeySA(spi uint64) error {
 		}
 		in, _ := saids(*child)
 		return shard.post(c.a.ctx, ikev2.KernelEvent{Event: kernel.Expire{ID: in}})
-	})
+	}, c.rekeyPair)
 }
 
-// withSA finds the IKE SA or the child with an SPI of this host.
-func (c commands) withSA(spi uint64, f func(*ikeDriver, ikev2.IKEInfo, *ikev2.ChildInfo) error) error {
+// withSA finds the IKE SA, the child or the pair of KINK with an SPI of this host.
+func (c commands) withSA(spi uint64, f func(*ikeDriver, ikev2.IKEInfo, *ikev2.ChildInfo) error, pair func(kink.PeerInfo, kink.ChildInfo) error) error {
 	ctx, cancel := c.context()
 	defer cancel()
 	for n, d := range c.a.shards {
@@ -136,6 +138,9 @@ func (c commands) withSA(spi uint64, f func(*ikeDriver, ikev2.IKEInfo, *ikev2.Ch
 				}
 			}
 		}
+	}
+	if found, err := c.withPair(ctx, spi, pair); found || err != nil {
+		return err
 	}
 	return fmt.Errorf("an SA with SPI %x of this host %w", spi, spmif.ErrNotFound)
 }

@@ -12,6 +12,8 @@ import (
 	"racoon2/config"
 	"racoon2/ikev2"
 	"racoon2/kernel"
+	"racoon2/kink"
+	"racoon2/kink/kerberos"
 	"racoon2/policy"
 )
 
@@ -44,11 +46,15 @@ type CompileOptions struct {
 	Now time.Time
 	// ReadFile reads a file that is no secret; nil is the operating system's.
 	ReadFile func(path string) ([]byte, error)
+	// KINK is what KINK needs besides.
+	KINK KINKOptions
 }
 
 // Compiled is a configuration as the cores take it. It holds secrets.
 type Compiled struct {
 	IKEv2  *ikev2.Settings
+	KINK   *kink.Settings
+	Realms []*Realm // of this host's principals
 	Policy *policy.Settings
 	// ReqIDs are the request identifiers in use, by outbound selector.
 	ReqIDs map[string]uint32
@@ -70,12 +76,14 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 			c.byRemote[r] = compiled
 			settings.Remotes = append(settings.Remotes, compiled)
 		}
+		c.kink(r)
 	}
 	for _, p := range cfg.Pairs() {
 		c.child(p)
+		c.kinkChild(p)
 	}
 	c.files()
-	out := &Compiled{IKEv2: settings, Policy: c.policies(), ReqIDs: c.reqIDs.given}
+	out := &Compiled{IKEv2: settings, KINK: c.kinkSettings(), Realms: c.realms, Policy: c.policies(), ReqIDs: c.reqIDs.given}
 	slices.SortStableFunc(c.findings, func(a, b config.Finding) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
 	})
@@ -102,6 +110,10 @@ type compiler struct {
 	usable   map[*config.Policy][]*config.IPsec // the bundles that IKEv2 offers
 	findings config.Findings
 	said     map[config.Finding]bool
+
+	kinkRemotes map[*config.Remote]*kinkRemote
+	krb5Confs   map[string]*kerberos.Krb5Conf // by path
+	realms      []*Realm
 }
 
 func newCompiler(cfg *config.Config, o CompileOptions) *compiler {
@@ -111,8 +123,10 @@ func newCompiler(cfg *config.Config, o CompileOptions) *compiler {
 	if o.ReadFile == nil {
 		o.ReadFile = readPublic
 	}
+	o.KINK.complete()
 	return &compiler{cfg: cfg, o: o, reqIDs: newReqIDs(cfg, o.ReqIDs), byRemote: make(map[*config.Remote]*ikev2.Remote),
-		usable: make(map[*config.Policy][]*config.IPsec), said: make(map[config.Finding]bool)}
+		usable: make(map[*config.Policy][]*config.IPsec), said: make(map[config.Finding]bool),
+		kinkRemotes: make(map[*config.Remote]*kinkRemote), krb5Confs: make(map[string]*kerberos.Krb5Conf)}
 }
 
 func (c *compiler) find(s config.Severity, pos config.Pos, code, hint, format string, args ...any) {

@@ -93,8 +93,13 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 		return
 	}
 	out.Remote = pol.Remote.Name
-	if c.byRemote[pol.Remote] != nil {
-		out.Engines = []kernel.EngineID{kernel.IKEv2}
+	for _, kmp := range pol.Remote.AcceptableKMP {
+		switch {
+		case kmp == config.KMPIKEv2 && c.byRemote[pol.Remote] != nil:
+			out.Engines = append(out.Engines, kernel.IKEv2)
+		case kmp == config.KMPKINK && c.kinkRemotes[pol.Remote] != nil:
+			out.Engines = append(out.Engines, kernel.KINK)
+		}
 	}
 }
 

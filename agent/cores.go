@@ -12,6 +12,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
+	"racoon2/kink"
 	"racoon2/policy"
 	"racoon2/resolver"
 )
@@ -20,6 +21,7 @@ import (
 const (
 	areaIKEv2  = "ikev2"
 	areaPolicy = "policy"
+	areaKINK   = "kink"
 )
 
 type (
@@ -35,14 +37,9 @@ func (a *Agent) performPolicy(out *policy.Outbox) {
 		case policy.KernelRequest:
 			a.backend.Submit(e.Request)
 		case policy.Initiate:
-			if e.Engine != kernel.IKEv2 {
-				a.policy.answer(policy.InitiateFailed{Engine: e.Engine, Child: e.Child, Reason: "this engine is not running"})
-				continue
-			}
-			shard := a.shards[a.home(e.Remote)]
-			a.policy.hand(shard.urgent, shard.input(ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}))
+			a.initiate(e)
 		case policy.Route:
-			local, err := a.route(e.Remote)
+			local, err := a.route(e.Remote, a.plan.Load().compiled.IKEv2.IKEPort)
 			a.policy.answer(policy.Routed{Remote: e.Remote, Local: local, Err: err})
 		case policy.InUse:
 			if a.names != nil {
@@ -57,6 +54,19 @@ func (a *Agent) performPolicy(out *policy.Outbox) {
 		}
 	}
 	out.Effects = out.Effects[:0]
+}
+
+// initiate passes the policy manager's wish to the engine that it names.
+func (a *Agent) initiate(e policy.Initiate) {
+	switch e.Engine {
+	case kernel.IKEv2:
+		shard := a.shards[a.home(e.Remote)]
+		a.policy.hand(shard.urgent, shard.input(ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}))
+	case kernel.KINK:
+		a.initiateKINK(e)
+	default:
+		a.policy.answer(policy.InitiateFailed{Engine: e.Engine, Child: e.Child, Reason: "this engine is not running"})
+	}
 }
 
 // performIKE does the effects of one shard of the IKEv2 engine.
@@ -74,13 +84,13 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 	shard := a.shards[n]
 	switch e := effect.(type) {
 	case ikev2.Send:
-		a.sendIKE(e)
+		a.send(e.Local, e.Remote, e.Data)
 	case ikev2.KernelRequest:
 		a.backend.Submit(e.Request)
 	case ikev2.Job:
 		shard.hand(a.pool.queue, a.job(shard, e))
 	case ikev2.Route:
-		local, err := a.route(e.Remote)
+		local, err := a.route(e.Remote, a.plan.Load().compiled.IKEv2.IKEPort)
 		shard.answer(ikev2.Routed{Serial: e.Serial, Local: local, Err: err})
 	case ikev2.ChildUp:
 		if !e.Again {
@@ -103,13 +113,14 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 	}
 }
 
-func (a *Agent) sendIKE(e ikev2.Send) {
-	a.log.Packet("agent", "sent", e.Local, e.Remote, e.Data)
-	if err := a.sockets.send(e.Local, e.Remote, e.Data); err != nil {
+// send sends a datagram of an engine.
+func (a *Agent) send(from, to netip.AddrPort, data []byte) {
+	a.log.Packet("agent", "sent", from, to, data)
+	if err := a.sockets.send(from, to, data); err != nil {
 		a.trace("agent", trace.Event{
 			Tag: trace.InternalWarn, Reason: reasonSend, Text: "a datagram could not be sent",
 			Attrs: []trace.Attr{
-				{Key: "local", Value: e.Local.String()}, {Key: "remote", Value: e.Remote.String()},
+				{Key: "local", Value: from.String()}, {Key: "remote", Value: to.String()},
 				{Key: "error", Value: err.Error()},
 			},
 		})
@@ -153,22 +164,21 @@ func (a *Agent) peers(name string) []netip.AddrPort {
 }
 
 // route finds the address of this host that datagrams to remote leave from, by
-// connecting a socket that sends nothing. Where no IKE socket is bound to that
-// address, it is that of a socket of the family.
-func (a *Agent) route(remote netip.Addr) (netip.Addr, error) {
+// connecting a socket that sends nothing. Where no socket of the port is bound to
+// that address, it is that of a socket of the family.
+func (a *Agent) route(remote netip.Addr, port uint16) (netip.Addr, error) {
 	d := net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
 		if !a.bypass {
 			return nil
 		}
 		return a.backend.Bypass(probe{c, network == "udp6"})
 	}}
-	conn, err := d.DialContext(a.ctx, "udp", netip.AddrPortFrom(remote, 500).String())
+	conn, err := d.DialContext(a.ctx, "udp", netip.AddrPortFrom(remote, port).String())
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	defer conn.Close()
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-	port := a.plan.Load().compiled.IKEv2.IKEPort
 	if a.sockets.find(netip.AddrPortFrom(local, port)) != nil {
 		return local, nil
 	}
@@ -177,7 +187,7 @@ func (a *Agent) route(remote netip.Addr) (netip.Addr, error) {
 			return e.addr.Addr(), nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("no IKE socket reaches %v: none is bound to %v", remote, local)
+	return netip.Addr{}, fmt.Errorf("no socket reaches %v: none is bound to %v", remote, netip.AddrPortFrom(local, port))
 }
 
 // probe is the socket of a route look-up, as a backend sees it.
@@ -201,6 +211,8 @@ func (a *Agent) kernelResult(r kernel.Result) {
 		if n := int(r.Request.Owner.Shard); n < len(a.shards) {
 			_ = a.shards[n].post(a.ctx, ikev2.KernelResult{Result: r})
 		}
+	case kernel.KINK:
+		_ = a.kink.post(a.ctx, kink.KernelResult{Result: r})
 	}
 }
 
@@ -213,11 +225,14 @@ func (a *Agent) policyEvent(ev kernel.Event) {
 func (a *Agent) ownedEvent(o kernel.Owner, ev kernel.Event) {
 	if n := int(o.Shard); o.Engine == kernel.IKEv2 && n < len(a.shards) {
 		_ = a.shards[n].post(a.ctx, ikev2.KernelEvent{Event: ev})
+	} else if o.Engine == kernel.KINK {
+		_ = a.kink.post(a.ctx, kink.KernelEvent{Event: ev})
 	}
 }
 
-// everyShard passes a kernel event to all shards.
-func (a *Agent) everyShard(ev kernel.Event) {
+// everyEngine passes a kernel event to all engines.
+func (a *Agent) everyEngine(ev kernel.Event) {
+	_ = a.kink.post(a.ctx, kink.KernelEvent{Event: ev})
 	for _, s := range a.shards {
 		_ = s.post(a.ctx, ikev2.KernelEvent{Event: ev})
 	}

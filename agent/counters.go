@@ -33,7 +33,7 @@ func (c *counters) snapshot() map[string]uint64 {
 // count their own.
 func (a *Agent) trace(area string, e trace.Event) {
 	switch {
-	case e.Reason == "" || area == areaIKEv2:
+	case e.Reason == "" || area == areaIKEv2 || area == areaKINK:
 	case area == "agent":
 		a.counters.add(e.Reason)
 	default:

@@ -9,12 +9,13 @@ import (
 
 	"racoon2/ikev2"
 	"racoon2/kernel/trace"
+	"racoon2/kink"
 )
 
 // The reasons under which the agent itself counts.
 const (
 	reasonOverload     = "overload"           // a shard could not keep up, datagrams were dropped
-	reasonTooLong      = "datagram_too_long"  // an IKE message of more than maxIKE octets
+	reasonTooLong      = "datagram_too_long"  // a message of more than maxIKE octets
 	reasonTooShort     = "datagram_too_short" // on the NAT port: neither a marker nor an SPI
 	reasonKeepalive    = "nat_keepalive"      // NAT-keepalive packets, which are ignored
 	reasonSend         = "send_failed"        // the system refused a datagram
@@ -73,17 +74,27 @@ func (a *Agent) arrived(e *endpoint, local, remote netip.AddrPort, data []byte) 
 	}
 	if len(data) > maxIKE {
 		a.trace("agent", trace.Event{
-			Tag: trace.ProtoWarn, Reason: reasonTooLong, Text: "dropped a datagram that is too long for IKE",
+			Tag: trace.ProtoWarn, Reason: reasonTooLong, Text: "dropped a datagram that is too long",
 			Attrs: []trace.Attr{{Key: "remote", Value: remote.String()}},
 		})
 		return
 	}
 	a.log.Packet("agent", "received", local, remote, data)
+	if e.kink {
+		if !a.kink.offer(kink.Datagram{Local: local, Remote: remote, Data: append([]byte(nil), data...)}) {
+			a.overloaded()
+		}
+		return
+	}
 	shard := a.shards[ikev2.ShardOf(data, remote, len(a.shards))]
 	if !shard.offer(ikev2.Datagram{Local: local, Remote: remote, Data: append([]byte(nil), data...)}) {
-		a.trace("agent", trace.Event{
-			Tag: trace.InternalWarn, Reason: reasonOverload,
-			Text: "dropped a datagram: more arrive than can be worked on",
-		})
+		a.overloaded()
 	}
+}
+
+func (a *Agent) overloaded() {
+	a.trace("agent", trace.Event{
+		Tag: trace.InternalWarn, Reason: reasonOverload,
+		Text: "dropped a datagram: more arrive than can be worked on",
+	})
 }

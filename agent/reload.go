@@ -8,6 +8,7 @@ import (
 
 	"racoon2/config"
 	"racoon2/ikev2"
+	"racoon2/kink"
 	"racoon2/policy"
 )
 
@@ -47,7 +48,7 @@ func (a *Agent) reload(ctx context.Context) error {
 		return err
 	}
 	old := a.sockets.all()
-	list, err := a.openSockets(binds(p.cfg.Interface, a.host), old)
+	list, err := a.openSockets(bindsOf(p, a.host), old)
 	if err != nil {
 		closeAll(list, old)
 		return err
@@ -120,7 +121,7 @@ const leaveTime = 4 * time.Second
 func (a *Agent) closeLeaving() {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
-	wanted := binds(a.plan.Load().cfg.Interface, a.host)
+	wanted := bindsOf(a.plan.Load(), a.host)
 	var list []*endpoint
 	for _, e := range a.sockets.all() {
 		if slices.ContainsFunc(wanted, e.is) {
@@ -149,6 +150,10 @@ func (a *Agent) reconfigure(ctx context.Context, c *Compiled) error {
 		if err := d.post(ctx, ikev2.Reconfigure{Settings: c.IKEv2}); err != nil {
 			return err
 		}
+	}
+	a.tickets.configure(c.Realms)
+	if err := a.kink.post(ctx, kink.Reconfigure{Settings: c.KINK}); err != nil {
+		return err
 	}
 	return a.policy.post(ctx, policy.Reconfigure{Settings: c.Policy})
 }

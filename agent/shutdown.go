@@ -6,6 +6,7 @@ import (
 
 	"racoon2/ikev2"
 	"racoon2/kernel"
+	"racoon2/kink"
 	"racoon2/policy"
 )
 
@@ -62,11 +63,16 @@ func (a *Agent) stopEngines(ctx context.Context) {
 			idle = append(idle, c)
 		}
 	}
+	if a.kink.post(ctx, kink.Shutdown{}) == nil {
+		if c, err := a.kink.whenIdle(ctx); err == nil {
+			idle = append(idle, c)
+		}
+	}
 	for _, c := range idle {
 		select {
 		case <-c:
 		case <-ctx.Done():
-			a.main.Warn("some IKE SAs did not end in time; their peers may not know")
+			a.main.Warn("some SAs did not end in time; their peers may not know")
 			return
 		}
 	}
@@ -107,6 +113,7 @@ func (a *Agent) stopMoving() {
 	a.cancel()
 	a.wg.Wait()
 	a.pool.wait()
+	a.tickets.close()
 	a.sockets.close()
 	a.rd.Wait()
 }

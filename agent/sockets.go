@@ -25,6 +25,7 @@ const socketBuffer = 4 << 20
 type bind struct {
 	addr  netip.AddrPort // unspecified address: all addresses of the family
 	nat   bool           // carries the non-ESP marker and ESP (RFC 3948)
+	kink  bool           // carries KINK, not IKE
 	where string         // file:line of the directive; "" for a default
 }
 
@@ -112,6 +113,8 @@ func explainBind(b bind, err error) error {
 		at = b.where + ": "
 	}
 	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && b.kink:
+		return fmt.Errorf("%sUDP %v is in use by another program (kinkd?)", at, b.addr)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%sUDP %v is in use by another program (another IKE daemon?)", at, b.addr)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):

@@ -9,7 +9,7 @@ import (
 // without its sockets, unless the configuration names an address.
 func (a *Agent) startSockets() error {
 	a.undo = append(a.undo, a.sockets.close)
-	list, err := a.openSockets(binds(a.plan.Load().cfg.Interface, a.host), nil)
+	list, err := a.openSockets(bindsOf(a.plan.Load(), a.host), nil)
 	a.sockets.set(list)
 	return err
 }
@@ -31,7 +31,7 @@ func (a *Agent) openSockets(wanted []bind, have []*endpoint) ([]*endpoint, error
 			return list, inTheWay(have, b, err)
 		}
 		list = append(list, e)
-		a.main.Info("listening", "socket", e.addr, "nat_traversal", e.nat)
+		a.main.Info("listening", "socket", e.addr, "nat_traversal", e.nat, "kink", e.kink)
 	}
 	if len(list) == 0 && len(wanted) > 0 {
 		return nil, errors.New("no socket could be opened: this host has neither IPv4 nor IPv6")
@@ -59,4 +59,4 @@ func bound(list []*endpoint, b bind) *endpoint {
 }
 
 // is says whether the socket is what a bind asks for.
-func (e *endpoint) is(b bind) bool { return e.addr == b.addr && e.nat == b.nat }
+func (e *endpoint) is(b bind) bool { return e.addr == b.addr && e.nat == b.nat && e.kink == b.kink }

@@ -9,6 +9,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/ikev2/message"
 	"racoon2/kernel"
+	"racoon2/kink"
 	"racoon2/policy"
 )
 
@@ -24,6 +25,7 @@ type Status struct {
 	Kernel   KernelStatus      `json:"kernel"`
 	Sockets  []SocketStatus    `json:"sockets"`
 	IKESAs   []IKEStatus       `json:"ike_sas"`
+	KINK     *KINKStatus       `json:"kink,omitempty"` // absent where nothing uses it
 	Policies []PolicyStatus    `json:"policies"`
 	Counters map[string]uint64 `json:"counters"` // by area and reason
 	Warnings []string          `json:"warnings"` // about configuration and host
@@ -45,6 +47,7 @@ type KernelStatus struct {
 type SocketStatus struct {
 	Address netip.AddrPort `json:"address"`
 	NAT     bool           `json:"nat_traversal"`
+	KINK    bool           `json:"kink,omitempty"` // KINK's, not IKE's
 }
 
 // IKEStatus describes one IKE SA.
@@ -131,16 +134,21 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 		Sockets: []SocketStatus{}, IKESAs: []IKEStatus{}, Policies: []PolicyStatus{},
 	}
 	for _, e := range a.sockets.all() {
-		s.Sockets = append(s.Sockets, SocketStatus{e.addr, e.nat})
+		s.Sockets = append(s.Sockets, SocketStatus{e.addr, e.nat, e.kink})
 	}
 	infos, err := a.ikeSAs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	traffic := a.traffic(ctx, infos)
+	peers, err := a.kinkPeers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	traffic := a.traffic(ctx, saidsOf(infos, peers))
 	for _, info := range infos {
 		s.IKESAs = append(s.IKESAs, ikeStatus(info, traffic))
 	}
+	s.KINK = a.kinkStatus(peers, traffic)
 	entries, err := ask(ctx, a.policy, a.manager.Entries)
 	if err != nil {
 		return nil, err
@@ -213,7 +221,33 @@ func (a *Agent) allCounters(ctx context.Context) (map[string]uint64, error) {
 		out["agent.datagrams_dropped"] += d.dropped.Load()
 	}
 	out["agent.log_lines_lost"] = a.log.Lost()
+	counts, err := ask(ctx, a.kink, a.engine.Counters)
+	if err != nil {
+		return nil, err
+	}
+	for reason, count := range counts {
+		out[areaKINK+"."+reason] = count
+	}
+	out["agent.datagrams_dropped"] += a.kink.dropped.Load()
 	return out, nil
+}
+
+// saidsOf names all SAs of children.
+func saidsOf(infos []ikev2.IKEInfo, peers []kink.PeerInfo) []kernel.SAID {
+	var ids []kernel.SAID
+	for _, info := range infos {
+		for _, c := range info.Children {
+			in, out := saids(c)
+			ids = append(ids, in, out)
+		}
+	}
+	for _, p := range peers {
+		for _, c := range p.Children {
+			in, out := kinkSAIDs(c)
+			ids = append(ids, in, out)
+		}
+	}
+	return ids
 }
 
 // manyChildren is from how many children on all SAs are dumped at once rather
@@ -222,14 +256,7 @@ const manyChildren = 16
 
 // traffic asks the kernel what the children have carried. What the kernel does
 // not say is left out.
-func (a *Agent) traffic(ctx context.Context, infos []ikev2.IKEInfo) map[kernel.SAID]*Traffic {
-	var ids []kernel.SAID
-	for _, info := range infos {
-		for _, c := range info.Children {
-			in, out := saids(c)
-			ids = append(ids, in, out)
-		}
-	}
+func (a *Agent) traffic(ctx context.Context, ids []kernel.SAID) map[kernel.SAID]*Traffic {
 	found := make(map[kernel.SAID]*Traffic, len(ids))
 	note := func(sas []kernel.SAState) {
 		for _, sa := range sas {

@@ -90,7 +90,7 @@ func (r *resolver) checkEndPoints(p *Policy, v view) {
 			r.errorf("bad-address", at(a.Pos, a.String()), "write one address", "the end of a tunnel is an address, not a network")
 		}
 	}
-	if p.Remote != nil && p.Remote.IKEv2 != nil {
+	if p.Remote != nil {
 		r.remoteEndPoint(p)
 	}
 	if p.PeersSAIPAddr == nil && !p.Disabled && p.Remote != nil && !r.peerless[p.Remote] && v.lacks("peers_sa_ipaddr") {
@@ -109,15 +109,25 @@ func (r *resolver) checkEndPoints(p *Policy, v view) {
 // remoteEndPoint takes the peer's end from the remote where the policy has
 // none, and compares the two where it has.
 func (r *resolver) remoteEndPoint(p *Policy) {
-	k := p.Remote.IKEv2
-	if p.PeersSAIPAddr == nil {
-		p.PeersSAIPAddr = k.endPoint()
-		return
+	var blocks []*Common
+	if k := p.Remote.IKEv2; k != nil {
+		blocks = append(blocks, &k.Common)
+	}
+	if k := p.Remote.KINK; k != nil {
+		blocks = append(blocks, &k.Common)
+	}
+	var peers []Address
+	for _, c := range blocks {
+		if p.PeersSAIPAddr == nil {
+			p.PeersSAIPAddr = c.endPoint()
+			return
+		}
+		peers = append(peers, c.PeersIPAddr...)
 	}
 	if p.MySAIPAddr == nil || p.MySAIPAddr.Kind != AddressInet {
 		return
 	}
-	for _, a := range k.PeersIPAddr {
+	for _, a := range peers {
 		if a.Kind == AddressInet && a.Addr == p.MySAIPAddr.Addr && a.Addr != p.PeersSAIPAddr.Addr {
 			r.warnf("swapped-end-points", at(p.MySAIPAddr.Pos, p.MySAIPAddr.String()), "exchange my_sa_ipaddr and peers_sa_ipaddr",
 				"my_sa_ipaddr is the address of the peer")

@@ -192,16 +192,6 @@ func anyPeer(r *Remote) bool {
 	})
 }
 
-// checkPrincipals warns of KINK without the names that Kerberos needs.
-func (r *resolver) checkPrincipals(remote *Remote, v view) {
-	for _, word := range []string{"my_principal", "peers_principal"} {
-		if v.lacks(word) {
-			r.warnf("no-principal", at(v.pos(), "kink"), "add: "+word+` "kink/host.example.org@EXAMPLE.ORG";`,
-				"remote %s has a kink block without %s", clip(remote.Name), word)
-		}
-	}
-}
-
 // checkExchangedNames warns of end points that are written with each other's
 // names: my_sa_ipaddr "${PEERS_…}" and peers_sa_ipaddr "${MY_…}".
 func (r *resolver) checkExchangedNames(v view) {

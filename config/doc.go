@@ -25,6 +25,6 @@
 // configurations (Diff). What the original does not have is marked in
 // model_extensions.go.
 //
-// Known limits: IKEv1 and KINK blocks are read and reported as not built; a
+// Known limits: IKEv1 blocks are read and reported as not built; a
 // list inside one quoted value is not split.
 package config

@@ -35,7 +35,14 @@ remote all {
 		my_public_key x509pem "a" "b"; peers_public_key ascii "c" "";
 		kmp_enc_alg { aes256_cbc; blowfish_cbc,128; }; kmp_hash_alg { sha1; md5; }; kmp_prf_alg hmac_md5; kmp_dh_group 2;
 	};
-	kink { my_principal "kink/a@EXAMPLE.ORG"; peers_principal "kink/b@EXAMPLE.ORG"; keytab "/k"; };
+	kink { my_principal "kink/a@EXAMPLE.ORG"; peers_principal "kink/b@EXAMPLE.ORG"; keytab "/k"; ccache "/c"; krb5_conf "/e";
+		enctypes { aes256-cts; rc4-hmac; }; aes_sha1_prf 16; user_to_user require; three_way on; peers_ipaddr 192.0.2.2;
+		nonce_size 16 B; max_retry_to_send 5; interval_to_send 2; kmp_sa_grace_period 3 sec; dpd_delay 5 min;
+		kmp_dh_group modp2048; need_pfs on; passive on;
+		natd_public_address 192.0.2.1; nat_traversal off; my_id fqdn "a"; peers_id fqdn "b"; verify_id on; initial_contact on;
+		selector_check exact; proposal_check obey; times_per_send 1; kmp_sa_lifetime_time 1 hour; kmp_sa_lifetime_byte 1 GB;
+		kmp_sa_nego_time_limit 1 min; ipsec_sa_nego_time_limit 1 min; kmp_auth_method gssapi_krb; parent_child_strength off;
+		random_pad_content off; random_padlen off; max_padlen 0; kmp_enc_alg aes_cbc; kmp_prf_alg hmac_md5; kmp_hash_alg sha1; };
 	ikev2 {
 		logmode debug; logfile "/var/log/racoon2"; passive on; use_coa off; mobility_role mobile;
 		peers_ipaddr { 2001:db8::2 port 500; 192.0.2.2; }; peers_kmp_port 1500; natd_public_address 192.0.2.1;

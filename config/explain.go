@@ -38,7 +38,7 @@ var explanations = collectExplanations()
 func collectExplanations() map[string]explanation {
 	all := map[string]explanation{}
 	for _, m := range []map[string]explanation{
-		interfaceExplanations, resolverExplanations, remoteExplanations, ikev2Explanations, trafficExplanations,
+		interfaceExplanations, resolverExplanations, remoteExplanations, ikev2Explanations, kinkExplanations, trafficExplanations,
 	} {
 		maps.Copy(all, m)
 	}
@@ -117,10 +117,6 @@ func stateOf(d *directive) string {
 		return "has no effect: " + d.idle
 	case d.where&^inIKEv1 == 0 || d.name == "ikev1":
 		return "has no effect: IKEv1 is not built"
-	case d.where&^(inIKEv1|inKINK) == 0:
-		return "has no effect: KINK is not built yet"
-	case d.name == "kink":
-		return "has no effect: KINK is not built yet"
 	case d.where == inProvide:
 		return "has no effect: " + notYet
 	}

@@ -18,7 +18,7 @@ var interfaceExplanations = map[string]explanation{
 
 	"ike": {means: "The addresses and ports on which IKE listens. NAT traversal needs port 4500 too.", otherwise: "ports 500 and 4500 of all addresses; port 500 where none is written",
 		example: "{ MY_IP port 500; MY_IP port 4500; }"},
-	"interface/kink": {means: "The addresses and ports on which KINK listens.", otherwise: "none; port 910 where none is written", example: "MY_IP"},
+	"interface/kink": {means: "The addresses and ports on which KINK listens.", otherwise: "port 910 of all addresses where a remote uses KINK; port 910 where none is written", example: "MY_IP"},
 	"spmd":           {means: "The control sockets: a path, or an address of this host alone.", otherwise: "spmif in the run directory; port 9555 where none is written", example: `unix "/run/racoon2/spmif"`},
 	"spmd_password":  {means: "The file with the password of the control sockets; only its owner may read it.", otherwise: "a password that is made at every start", example: `"/etc/racoon2/spmd.pwd"`},
 	"application_bypass": {means: "Lets IKE's own packets past the policies. When off they obey the policies, so that one which covers a peer needs another beside it with action none for IKE's ports. With the kernel userspace it is always on.", builtin: "on",

@@ -14,7 +14,7 @@ var remoteExplanations = map[string]explanation{
 	"passive":              {means: "Never initiates; the peer has to.", builtin: "off", example: "on"},
 	"use_coa":              {means: "Uses the care-of address of Mobile IPv6.", builtin: "off", example: "on"},
 	"peers_ipaddr":         {means: "The peer's addresses, or host names for them. The agent initiates to them in turn, and a responder finds the remote by them; IP_RW and IP_ANY stand for any address. Names are looked up while the agent runs, and stand for all of their addresses.", otherwise: "any address; the peer is told by its identity, and must initiate. The port is 500 where none is written", example: "{ 192.0.2.2; 192.0.2.3; }"},
-	"peers_kmp_port":       {means: "The peer's port, for addresses that are written without one.", otherwise: "500", example: "1500"},
+	"peers_kmp_port":       {means: "The peer's port, for addresses that are written without one.", otherwise: "500, or 910 with KINK", example: "1500"},
 	"natd_public_address":  {means: "Addresses by which a router in front of this host is known, which forwards to it. ESP goes in UDP as behind any NAT; keepalives are not needed, and peers behind NATs of their own are followed. IKEv2 alone uses it.", otherwise: "none", example: "192.0.2.1"},
 	"verify_id":            {means: "Compares the identity that the peer proves with peers_id.", builtin: "on", example: "off"},
 	"verify_pubkey":        {means: "Verifies the peer's certificate.", builtin: "on", example: "off"},
@@ -49,9 +49,6 @@ var remoteExplanations = map[string]explanation{
 	"peers_public_key":         {means: "The peer's certificate or public key.", otherwise: "none", example: `x509pem "/etc/racoon2/cert/peer.pem"`},
 	"pre_shared_key":           {means: "The file with the key that both ends share. All its octets are the key; it must be a regular file of the running user that nobody else can read.", otherwise: "none: psk needs it", example: `"/etc/racoon2/psk/other"`},
 	"dpd_delay":                {means: "Asks a silent peer whether it lives after so long (RFC 7296 §2.4); 0 never.", builtin: "60", example: "5 min"},
-	"my_principal":             {means: "The Kerberos principal of this host.", otherwise: "none", example: `"kink/a.example.org@EXAMPLE.ORG"`},
-	"peers_principal":          {means: "The Kerberos principal of the peer.", otherwise: "none", example: `"kink/c.example.org@EXAMPLE.ORG"`},
-	"keytab":                   {means: "The file with this host's Kerberos keys.", otherwise: "the system's keytab", example: `"/etc/racoon2/krb5.keytab"`},
 
 	"exchange_mode": {means: "The kind of the first exchange of IKEv1.", otherwise: "main", example: "main"},
 	"my_gssapi_id":  {means: "The identity for authentication by GSSAPI.", otherwise: "none", example: `"host/a.example.org"`},

@@ -55,7 +55,7 @@ func TestReference(tt *testing.T) { golden(tt, "REFERENCE.md", Reference()) }
 
 func TestExplain(tt *testing.T) {
 	rows, _ := Explain("dpd_delay")
-	if len(rows) != 1 || rows[0].Default != "60" || rows[0].State != Effective || !rows[0].Inherit || !strings.HasPrefix(rows[0].Units, "seconds") {
+	if len(rows) != 2 || rows[0].Default != "60" || rows[0].State != Effective || !rows[0].Inherit || !strings.HasPrefix(rows[0].Units, "seconds") {
 		tt.Errorf("dpd_delay: %+v", rows)
 	}
 	if rows, _ = Explain("kink"); len(rows) != 2 {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,7 +75,14 @@ func checkWhole(t *testing.T, c *Config) {
 		if r.Disabled {
 			continue
 		}
+		if k := r.KINK; slices.Contains(r.AcceptableKMP, KMPKINK) && (k == nil || len(k.EncTypes) == 0 ||
+			k.NonceSize < 8 || k.NonceSize > 256 || k.MaxRetryToSend < 1 || k.IntervalToSend <= 0 || k.UserToUser == 0 || k.AESSHA1PRF == 0) {
+			t.Errorf("remote %q is not whole: %+v", r.Name, k)
+		}
 		k := r.IKEv2
+		if k == nil && slices.Equal(r.AcceptableKMP, []KMP{KMPKINK}) {
+			continue
+		}
 		if k == nil || len(k.MyID) == 0 || k.PreSharedKey == "" || len(k.Proposals) == 0 ||
 			k.NonceSize < 16 || k.NonceSize > 256 || k.MaxRetryToSend < 1 || k.TimesPerSend < 1 || k.IntervalToSend <= 0 {
 			t.Errorf("remote %q is not whole: %+v", r.Name, k)

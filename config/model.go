@@ -94,7 +94,7 @@ type Remote struct {
 
 	IKEv2 *IKEv2 // effective settings; nil when the remote does not use it or cannot
 	IKEv1 *IKEv1 // parsed, never used
-	KINK  *KINK  // parsed, never used
+	KINK  *KINK  // effective settings; nil when the remote does not use it
 
 	// Certificates are the keys that the ikev2 block names; nil when it names none.
 	Certificates *Certificates
@@ -195,14 +195,6 @@ type IKEv1 struct {
 	DPD        bool
 	DPDRetry   time.Duration
 	DPDMaxFail int
-}
-
-// KINK is what a remote would do with KINK (RFC 4430).
-type KINK struct {
-	Common
-	MyPrincipal    string
-	PeersPrincipal string
-	Keytab         string // path; "" means the system's
 }
 
 // Provide is what an IKEv2 responder hands out (RFC 7296 §3.15).

@@ -25,7 +25,7 @@ func TestEverything(tt *testing.T) {
 			tt.Errorf("%s is %+v, want %+v", what, got, want)
 		}
 	}
-	check("accepted", c.Remote("all").AcceptableKMP, []KMP{KMPIKEv2})
+	check("accepted", c.Remote("all").AcceptableKMP, []KMP{KMPIKEv2, KMPKINK})
 	check("selector", c.Remote("all").Selector, c.Selector("in"))
 	check("passive", k.Passive, true)
 	check("peers", fmt.Sprint(k.PeersIPAddr[0], k.PeersIPAddr[0].Port, k.PeersIPAddr[1], k.PeersIPAddr[1].Port), "2001:db8::2 500 192.0.2.2 1500")

@@ -182,8 +182,8 @@ func (r *resolver) radius(v view) *RADIUS {
 }
 
 // endPoint returns the peer's first address that can be a tunnel's end, or nil.
-func (k *IKEv2) endPoint() *Address {
-	for _, a := range k.PeersIPAddr {
+func (c *Common) endPoint() *Address {
+	for _, a := range c.PeersIPAddr {
 		switch {
 		case a.Kind == AddressInet && a.IsHost():
 			a.Port, a.HasPort = 0, false

@@ -107,15 +107,8 @@ func (r *resolver) buildKMP(remote *Remote, v view, kmp KMP, it Item) string {
 		r.warnf("not-built", it, "use ikev2", "IKEv1 is not built; remotes do without it")
 		return "IKEv1 is not built"
 	case KMPKINK:
-		remote.KINK = &KINK{
-			Common:         r.common(sub, kmp),
-			MyPrincipal:    get(sub, "my_principal", ""),
-			PeersPrincipal: get(sub, "peers_principal", ""),
-			Keytab:         get(sub, "keytab", ""),
-		}
-		r.checkPrincipals(remote, sub)
-		r.warnf("not-built", it, "use ikev2", "KINK is not built yet; remotes do without it")
-		return "KINK is not built yet"
+		remote.KINK = r.kink(remote, sub)
+		return ""
 	default:
 		var reason string
 		remote.IKEv2, reason = r.ikev2(remote, sub)
@@ -171,7 +164,7 @@ func (r *resolver) common(v view, kmp KMP) Common {
 	}
 	if kmp == KMPIKEv2 {
 		r.checkLifetime(v, "kmp_sa_lifetime_time")
-		r.checkCommon(v, &c)
+		r.checkCommon(v, &c, kmp)
 	}
 	return c
 }
@@ -196,9 +189,13 @@ func (r *resolver) withinBounds(v view, bounds []bound) {
 }
 
 // checkCommon looks at what all protocols have.
-func (r *resolver) checkCommon(v view, c *Common) {
+func (r *resolver) checkCommon(v view, c *Common, kmp KMP) {
+	nonce := bound{"nonce_size", c.NonceSize, 16, 256, "octets", " (RFC 7296 §3.9)"}
+	if kmp == KMPKINK {
+		nonce.least, nonce.why = 8, " (RFC 2409 §5)"
+	}
 	r.withinBounds(v, []bound{
-		{"nonce_size", c.NonceSize, 16, 256, "octets", " (RFC 7296 §3.9)"},
+		nonce,
 		{"max_padlen", int(min(get(v, "max_padlen", uint64(0)), 1<<20)), 0, 255, "octets", ""},
 		{"max_retry_to_send", c.MaxRetryToSend, 1, 100, "retransmissions", ""},
 		{"times_per_send", c.TimesPerSend, 1, 10, "copies", ""},

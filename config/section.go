@@ -149,7 +149,7 @@ func (r *resolver) directive(s *section, st *Statement) {
 	} else {
 		s.entries = append(s.entries, e)
 	}
-	if d.idle != "" && s.kind != inIKEv1 && s.kind != inKINK && !d.asksNothing(val) {
+	if d.idle != "" && s.kind != inIKEv1 && !d.asksNothing(val) {
 		r.warnf("no-effect", st.Items[0], "", "%s has no effect: %s", d.name, d.idle)
 	}
 }

@@ -117,7 +117,7 @@ func (s *shower) remote(remote *Remote, v view) {
 		where := map[KMP]place{KMPIKEv1: inIKEv1, KMPIKEv2: inIKEv2, KMPKINK: inKINK}[kmp]
 		sub := v.sub(kmp.String())
 		s.open(kmp.String(), fileLine(c.item.Pos))
-		s.rows(where, sub, where == inIKEv2)
+		s.rows(where, sub, where != inIKEv1)
 		if where == inIKEv2 && remote.IKEv2 != nil && sub.get("peers_id") == nil {
 			s.peersID(remote.IKEv2.PeersID)
 		}

@@ -29,8 +29,11 @@ type Remote struct {
 	Peers   []netip.AddrPort // addresses to initiate to, the first is used; port 0 is 910
 	AnyPeer bool             // accepts requests from any address
 
-	MyPrincipal    string   // this host's
-	PeerPrincipals []string // accepted; the first is asked for. Nobody else gets SAs of this remote (RFC 4430 §10)
+	MyPrincipal string // this host's
+	// PeerPrincipals are accepted; the first is asked for. Nobody else gets SAs of
+	// this remote (RFC 4430 §10). "kink/*.example.com@REALM" stands for the hosts
+	// below a domain, and is never asked for.
+	PeerPrincipals []string
 
 	UserToUser        bool // begin with GETTGT (RFC 4430 §3.1: the policy says so)
 	RequireUserToUser bool // refuse tickets under the service key

@@ -3,7 +3,6 @@ package kink
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"time"
 
@@ -98,8 +97,8 @@ func (e *Engine) find(remote, child string) (*Remote, *Child) {
 // remote names, or its SAs would not be bound to anybody (RFC 4430 §10).
 func (r *Remote) target(in Initiate) (target, error) {
 	to := target{remote: r, addr: in.Peer, principal: in.Principal}
-	if to.principal == "" && len(r.PeerPrincipals) > 0 {
-		to.principal = r.PeerPrincipals[0]
+	if to.principal == "" {
+		to.principal = r.firstPrincipal()
 	}
 	if !to.addr.IsValid() && len(r.Peers) > 0 {
 		to.addr = r.Peers[0]
@@ -112,7 +111,7 @@ func (r *Remote) target(in Initiate) (target, error) {
 		return to, fmt.Errorf("no address is configured to initiate to (%s)", r.Where)
 	case to.principal == "":
 		return to, fmt.Errorf("no principal of the peer is configured (%s)", r.Where)
-	case !slices.Contains(r.PeerPrincipals, to.principal):
+	case !r.Admits(to.principal):
 		return to, fmt.Errorf("%s is not among the principals of the peer (%s)", to.principal, r.Where)
 	case !r.at(to.addr.Addr()):
 		return to, fmt.Errorf("%v is no address of the peer (%s)", to.addr.Addr(), r.Where)
@@ -149,7 +148,7 @@ func (e *Engine) reconfigure(s *Settings) {
 	kept := make(map[*Remote]*Remote)
 	for _, old := range e.settings.Remotes {
 		for _, r := range s.Remotes {
-			if r.Name == old.Name && reflect.DeepEqual(r, old) {
+			if r.same(old) {
 				kept[old] = r
 			}
 		}

@@ -262,7 +262,7 @@ func (e *Engine) sendReply(m *message.Message, local, remote netip.AddrPort, s S
 // the binding of RFC 4430 §10.
 func (e *Engine) remoteOf(local, principal string, addr netip.Addr) *Remote {
 	for _, r := range e.settings.Remotes {
-		if slices.Contains(r.PeerPrincipals, principal) && (r.MyPrincipal == "" || r.MyPrincipal == local) && r.at(addr) {
+		if r.Admits(principal) && (r.MyPrincipal == "" || r.MyPrincipal == local) && r.at(addr) {
 			return r
 		}
 	}

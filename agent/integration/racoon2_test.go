@@ -74,7 +74,10 @@ type racoon2 struct {
 	dir    string
 	config string
 	conf   peerConfig
+	text   string // the configuration, instead of what conf makes
 	level  string // of the log
+	binary string // instead of the product's program
+	env    []string
 	cmd    *netlab.Cmd
 	ended  chan error
 }
@@ -168,6 +171,10 @@ func newRacoon2(t *testing.T, in *netlab.NS, conf peerConfig) *racoon2 {
 // configure writes the configuration as conf has it now.
 func (r *racoon2) configure() {
 	r.t.Helper()
+	if r.text != "" {
+		r.write("racoon2.conf", r.text)
+		return
+	}
 	r.write("peer.psk", r.conf.Secret)
 	for id, key := range r.conf.PPK {
 		if err := os.MkdirAll(filepath.Join(r.dir, "ppk"), 0o700); err != nil {
@@ -192,6 +199,9 @@ func (r *racoon2) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if r.binary != "" {
+		path = r.binary
+	}
 	r.cmd = r.in.Command(context.Background(), path, "run", "-c", r.config,
 		"--run-dir", filepath.Join(r.dir, "run"), "--log-level", r.level, "--kernel", backend())
 	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -199,6 +209,7 @@ func (r *racoon2) start() {
 		r.t.Fatal(err)
 	}
 	r.cmd.Stdout, r.cmd.Stderr = log, log
+	r.cmd.Env = append(os.Environ(), r.env...)
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}

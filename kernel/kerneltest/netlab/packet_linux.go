@@ -21,10 +21,11 @@ const (
 	Keepalive             // UDP port 4500 with the octet 0xff (RFC 3948 §2.3)
 	AH                    // IP protocol 51
 	IPComp                // IP protocol 108
+	KINK                  // UDP port 910
 	Clear                 // everything else that is IP
 )
 
-var kindNames = [...]string{"other", "control", "ESP", "ESP in UDP", "IKE", "keepalive", "AH", "IPComp", "clear"}
+var kindNames = [...]string{"other", "control", "ESP", "ESP in UDP", "IKE", "keepalive", "AH", "IPComp", "KINK", "clear"}
 
 // String names the kind.
 func (k Kind) String() string {
@@ -38,6 +39,7 @@ func (k Kind) String() string {
 const (
 	portIKE  = 500
 	portNATT = 4500
+	portKINK = 910
 )
 
 // Packet is an IP packet, as far as tests look into it.
@@ -146,6 +148,8 @@ func classifyUDP(p Packet) Kind {
 	switch {
 	case p.SrcPort == portIKE || p.DstPort == portIKE:
 		return IKE
+	case p.SrcPort == portKINK || p.DstPort == portKINK:
+		return KINK
 	case p.SrcPort != portNATT && p.DstPort != portNATT:
 		return Clear
 	case len(p.Payload) == 1 && p.Payload[0] == 0xff:
