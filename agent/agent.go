@@ -29,7 +29,9 @@ type Options struct {
 	Log    *logging.Log // required; stays the caller's
 	// LogFormat is the form of the log; "" is as the configuration says.
 	LogFormat logging.Format
-	Etc       string // where hosts, nsswitch.conf and resolv.conf are; "" is /etc
+	// KeyLog is the file that every key goes to, for Wireshark; "": none.
+	KeyLog string
+	Etc    string // where hosts, nsswitch.conf and resolv.conf are; "" is /etc
 	// Backend, when set, is used instead of the one that Kernel names; the
 	// agent closes it.
 	Backend kernel.Backend
@@ -86,6 +88,7 @@ type Agent struct {
 	names    *resolving // nil before the resolver has started
 	watchers watchers
 	counters counters
+	keyLog   *keyLog // nil: none
 
 	kinkStart time.Time // the epoch
 
@@ -149,6 +152,9 @@ func (a *Agent) start() error {
 	}
 	a.configureLog(first)
 	a.main.Info(Banner())
+	if err := a.startKeyLog(); err != nil {
+		return err
+	}
 	if err := a.startControl(first.cfg.Interface); err != nil {
 		return err
 	}
@@ -311,7 +317,7 @@ func (a *Agent) startDrivers() {
 	a.policy.perform, a.policy.panicked, a.policy.now = a.performPolicy, a.corePanicked, a.o.Now
 	shared := &ikev2.Shared{}
 	for n := range runtime.GOMAXPROCS(0) {
-		engine := ikev2.New(ikev2.Config{Shard: uint8(n), Rand: rand.Reader, Shared: shared, Settings: a.plan.Load().compiled.IKEv2})
+		engine := ikev2.New(ikev2.Config{Shard: uint8(n), Rand: rand.Reader, Shared: shared, Settings: a.plan.Load().compiled.IKEv2, KeyLog: a.keyLog != nil})
 		d := newDriver[ikev2.Input, ikev2.Outbox](areaIKEv2, engine, ikev2.Timeout{})
 		d.perform, d.panicked, d.now = a.performIKE(n), a.corePanicked, a.o.Now
 		a.engines, a.shards = append(a.engines, engine), append(a.shards, d)

@@ -108,6 +108,8 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 	case ikev2.InitiateFailed:
 		failed := policy.InitiateFailed{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}
 		shard.hand(a.policy.urgent, a.policy.input(failed))
+	case ikev2.KeyLog:
+		a.reveal(e)
 	case ikev2.Trace:
 		a.trace(areaIKEv2, e.Event)
 	}

@@ -118,8 +118,9 @@ func (a *Agent) stopMoving() {
 	a.rd.Wait()
 }
 
-// wipe clears the keys that were read from files.
+// wipe clears the keys that were read from files, and closes the one that keys are written to.
 func (a *Agent) wipe() {
+	a.keyLog.close()
 	for _, key := range a.plan.Load().secrets {
 		clear(key)
 	}

@@ -174,6 +174,9 @@ func (a *Agent) kernelStatus() KernelStatus {
 // allWarnings are those of the configuration, of the kernel backend and of the host.
 func (a *Agent) allWarnings() []string {
 	out := []string{}
+	if a.keyLog != nil {
+		out = append(out, keyLogWarning+" ("+a.o.KeyLog+")")
+	}
 	if clear := a.backend.Capabilities().ClearInbound; clear != "" {
 		out = append(out, "arriving clear packets that a policy protects are not dropped: "+clear)
 	}

@@ -170,6 +170,7 @@ type Config struct {
 	Rand     io.Reader // nonces, SPIs, cookies, jitter
 	Shared   *Shared   // the same for all shards
 	Settings *Settings
+	KeyLog   bool // KeyLog effects carry every key, for somebody who debugs
 }
 
 // Shared is the little that all shards have in common.
@@ -339,10 +340,17 @@ type (
 		Remote, Child string
 		Reason        string
 	}
+	// KeyLog carries the keys of an IKE SA, or of one SA that the kernel is asked
+	// for. There are such effects only where Config.KeyLog asks for them.
+	KeyLog struct {
+		IKE *IKEKeys
+		SA  *kernel.SA // nil: IKE has them
+	}
 	// Trace is for the log and the counters.
 	Trace struct{ Event trace.Event }
 )
 
+func (KeyLog) effect()         {}
 func (Send) effect()           {}
 func (KernelRequest) effect()  {}
 func (Job) effect()            {}

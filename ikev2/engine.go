@@ -217,5 +217,6 @@ func (e *Engine) trace(tag trace.Tag, reason, text string, attrs ...trace.Attr) 
 
 func (e *Engine) kernel(serial uint64, op kernel.Op) {
 	owner := kernel.Owner{Engine: kernel.IKEv2, Shard: e.cfg.Shard, Serial: serial}
+	e.logSA(op)
 	e.do(KernelRequest{Request: kernel.Request{Owner: owner, Op: op}})
 }

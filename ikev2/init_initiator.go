@@ -294,7 +294,7 @@ func (sa *ikeSA) deriveFirst(v any, err error) bool {
 	prf, err := transform.NewPRF(sa.suite.prf)
 	if err == nil {
 		seed := firstSeed(sa.suite.prf, prf, s.ni, s.nr, shared)
-		sa.keys, err = deriveKeys(sa.suite, seed, s.ni, s.nr, sa.spii, sa.spir, sa.initiator)
+		sa.keys, err = sa.e.deriveKeys(sa.suite, seed, s.ni, s.nr, sa.spii, sa.spir, sa.initiator)
 		clear(seed)
 	}
 	if err != nil {

@@ -60,11 +60,20 @@ func rekeySeed(old *keys, shared, ni, nr []byte) []byte {
 	return old.prf.Sum(old.d, shared, ni, nr)
 }
 
-// deriveKeys expands SKEYSEED (RFC 7296 §2.14):
+// expanded are all keys of an IKE SA as they come out of prf+.
+type expanded struct {
+	prf                       transform.PseudoRandom
+	stream                    []byte // holds all of the following
+	d, ai, ar, ei, er, pi, pr []byte
+}
+
+func (x *expanded) wipe() { clear(x.stream) }
+
+// expandKeys expands SKEYSEED (RFC 7296 §2.14):
 //
 //	{SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr}
 //	                = prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr)
-func deriveKeys(s suite, seed, ni, nr []byte, spii, spir uint64, initiator bool) (*keys, error) {
+func expandKeys(s suite, seed, ni, nr []byte, spii, spir uint64) (*expanded, error) {
 	p, err := transform.NewPRF(s.prf)
 	if err != nil {
 		return nil, fmt.Errorf("PRF: %w", err)
@@ -80,32 +89,49 @@ func deriveKeys(s suite, seed, ni, nr []byte, spii, spir uint64, initiator bool)
 	spis := binary.BigEndian.AppendUint64(nil, spii)
 	spis = binary.BigEndian.AppendUint64(spis, spir)
 	size := p.KeySize()
-	stream := transform.Plus(p, seed, concat(ni, nr, spis), 3*size+2*integLen+2*encrLen)
-	defer clear(stream)
-	rest := stream
+	x := &expanded{prf: p, stream: transform.Plus(p, seed, concat(ni, nr, spis), 3*size+2*integLen+2*encrLen)}
+	rest := x.stream
 	take := func(n int) []byte {
 		part := rest[:n:n]
 		rest = rest[n:]
 		return part
 	}
-	d, ai, ar, ei, er := take(size), take(integLen), take(integLen), take(encrLen), take(encrLen)
-	pi, pr := take(size), take(size)
+	x.d, x.ai, x.ar, x.ei, x.er = take(size), take(integLen), take(integLen), take(encrLen), take(encrLen)
+	x.pi, x.pr = take(size), take(size)
+	return x, nil
+}
 
-	fromInitiator, err := transform.NewCipher(s.encr.ID, ei, s.integ, ai)
+// keys are those of one end.
+func (x *expanded) keys(s suite, initiator bool) (*keys, error) {
+	fromInitiator, err := transform.NewCipher(s.encr.ID, x.ei, s.integ, x.ai)
 	if err != nil {
 		return nil, fmt.Errorf("cipher: %w", err)
 	}
-	fromResponder, err := transform.NewCipher(s.encr.ID, er, s.integ, ar)
+	fromResponder, err := transform.NewCipher(s.encr.ID, x.er, s.integ, x.ar)
 	if err != nil {
 		return nil, fmt.Errorf("cipher: %w", err)
 	}
-	k := &keys{prf: p, d: concat(d)}
+	k := &keys{prf: x.prf, d: concat(x.d)}
 	if initiator {
-		k.seals, k.opens, k.pOwn, k.pPeer = fromInitiator, fromResponder, concat(pi), concat(pr)
+		k.seals, k.opens, k.pOwn, k.pPeer = fromInitiator, fromResponder, concat(x.pi), concat(x.pr)
 	} else {
-		k.seals, k.opens, k.pOwn, k.pPeer = fromResponder, fromInitiator, concat(pr), concat(pi)
+		k.seals, k.opens, k.pOwn, k.pPeer = fromResponder, fromInitiator, concat(x.pr), concat(x.pi)
 	}
 	return k, nil
+}
+
+// deriveKeys makes the keys of an IKE SA, and reveals them where the key log is on.
+func (e *Engine) deriveKeys(s suite, seed, ni, nr []byte, spii, spir uint64, initiator bool) (*keys, error) {
+	x, err := expandKeys(s, seed, ni, nr, spii, spir)
+	if err != nil {
+		return nil, err
+	}
+	defer x.wipe()
+	k, err := x.keys(s, initiator)
+	if err == nil {
+		e.logKeys(s, x, spii, spir)
+	}
+	return k, err
 }
 
 // childKeys are the keys of one child SA pair, seen from the initiator of its exchange.

@@ -12,6 +12,10 @@ import (
 
 // The key derivation of RFC 7296 §2.14 and §2.17, computed a second time with
 // nothing but HMAC.
+func deriveKeys(s suite, seed, ni, nr []byte, spii, spir uint64, initiator bool) (*keys, error) {
+	return new(Engine).deriveKeys(s, seed, ni, nr, spii, spir, initiator)
+}
+
 func TestKeyDerivation(t *testing.T) {
 	mac := func(key []byte, data ...[]byte) []byte {
 		h := hmac.New(sha256.New, key)

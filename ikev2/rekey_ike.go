@@ -215,7 +215,7 @@ func (sa *ikeSA) answerRekey(r *row, m *received, choice *chosen, x exchanged) {
 func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, ni, nr []byte) (*ikeSA, error) {
 	seed := rekeySeed(sa.keys, shared, ni, nr)
 	defer clear(seed)
-	k, err := deriveKeys(s, seed, ni, nr, spii, spir, initiator)
+	k, err := sa.e.deriveKeys(s, seed, ni, nr, spii, spir, initiator)
 	if err != nil {
 		return nil, err
 	}

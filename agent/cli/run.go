@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) runCommand() *cobra.Command {
-	var kernel, level, format, file string
+	var kernel, level, format, file, keys string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent in the foreground",
@@ -18,7 +18,9 @@ func (a *app) runCommand() *cobra.Command {
 			"and takes its SAs and policies out of the kernel. SIGHUP reads the configuration\n" +
 			"again: one with errors changes nothing, and what did not change is not touched.\n" +
 			"SIGUSR1 logs more, SIGUSR2 less.\n\n" +
-			"After a crash, what the policies protect stays blocked until the next start.",
+			"After a crash, what the policies protect stays blocked until the next start.\n\n" +
+			"--keylog is for debugging alone. It appends the keys of IKE and ESP SAs to a file of\n" +
+			"mode 0600, as rows for Wireshark's ikev2_decryption_table and esp_sa.",
 		Example: "  racoon2 run -c /etc/racoon2/racoon2.conf\n" +
 			"  racoon2 run --kernel userspace --log-file syslog\n" +
 			"  racoon2 run --log-level debug --log-format json --log-file /var/log/racoon2",
@@ -43,7 +45,7 @@ func (a *app) runCommand() *cobra.Command {
 				return failed(err)
 			}
 			defer log.Close()
-			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log, LogFormat: logging.Format(format)})
+			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log, LogFormat: logging.Format(format), KeyLog: keys})
 			return asFailure(err)
 		},
 	}
@@ -52,6 +54,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&level, "log-level", "info", "lowest `LEVEL` logged: debug, info, warning, error")
 	f.StringVar(&format, "log-format", "", "`text` or json (default: as the configuration says)")
 	f.StringVar(&file, "log-file", logging.Stderr, "`FILE` to log to, or stderr, or syslog")
+	f.StringVar(&keys, "keylog", "", "`FILE` for the keys of all SAs, for Wireshark: whoever reads it reads all traffic")
 	return cmd
 }
 
