@@ -87,6 +87,7 @@ type Agent struct {
 	control  *control
 	names    *resolving // nil before the resolver has started
 	watchers watchers
+	hooks    *hooks
 	counters counters
 	keyLog   *keyLog // nil: none
 
@@ -177,6 +178,7 @@ func (a *Agent) start() error {
 	if err := a.startSockets(); err != nil {
 		return err
 	}
+	a.startHooks()
 	a.startDrivers()
 	a.tellAddresses()
 	if err := a.startPolicies(); err != nil {
@@ -200,7 +202,8 @@ type plan struct {
 	cfg      *config.Config
 	compiled *Compiled
 	secrets  map[string][]byte // by path, as read with the configuration
-	findings config.Findings   // that do not refuse it
+	scripts  scripts
+	findings config.Findings // that do not refuse it
 }
 
 // prepare reads and compiles the configuration. caps is nil while the kernel is
@@ -210,7 +213,7 @@ func (a *Agent) prepare(caps *kernel.Capabilities, reqIDs map[string]uint32) (*p
 	if findings.HasErrors() || cfg == nil {
 		return nil, &ConfigError{a.o.Config, findings}
 	}
-	p := &plan{cfg: cfg, secrets: make(map[string][]byte)}
+	p := &plan{cfg: cfg, secrets: make(map[string][]byte), scripts: scriptsOf(cfg)}
 	var more config.Findings
 	p.compiled, more = Compile(cfg, CompileOptions{
 		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs, Names: a.names.addresses, Now: time.Now(),

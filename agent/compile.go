@@ -71,6 +71,7 @@ func Compile(cfg *config.Config, o CompileOptions) (*Compiled, config.Findings) 
 	for _, r := range remotes(cfg) {
 		for _, k := range commons(r) {
 			c.logFile(k)
+			c.scripts(k)
 		}
 		if compiled := c.remote(r); compiled != nil {
 			c.byRemote[r] = compiled

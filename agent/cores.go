@@ -82,6 +82,7 @@ func (a *Agent) performIKE(n int) func(*ikev2.Outbox) {
 
 func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 	shard := a.shards[n]
+	a.ikeHook(effect)
 	switch e := effect.(type) {
 	case ikev2.Send:
 		a.send(e.Local, e.Remote, e.Data)

@@ -28,6 +28,9 @@
 // for each address, decides what goes over it, so that a name that moves needs
 // no negotiation.
 //
+// Scripts run beside the cores, too: a bounded queue, a few at once, those of one
+// peer one after another. An orderly end waits for them for a moment.
+//
 // Known limits: the resolver starts with the agent alone. The run directory, the control socket and the kernel backend do
 // not change on a reload. Where the system does not tell of changed addresses
 // they are looked for every ten seconds. Keys of a configuration that a reload

@@ -20,6 +20,9 @@ const (
 	reasonKeepalive    = "nat_keepalive"      // NAT-keepalive packets, which are ignored
 	reasonSend         = "send_failed"        // the system refused a datagram
 	reasonStray        = "kernel_event_stray" // a kernel event about an SA that is not ours
+	reasonHook         = "hook"               // scripts that were run
+	reasonHookFailed   = "hook_failed"        // scripts that were refused, failed or were killed
+	reasonHookLost     = "hook_lost"          // scripts that there was no room for
 	reasonPanic        = "panic"              // a core or a job failed inside
 	reasonReload       = "reload"             // configurations taken over while running
 	reasonReloadFailed = "reload_failed"      // configurations refused while running

@@ -26,6 +26,7 @@ func (a *Agent) Shutdown(ctx context.Context) {
 	a.control.close()
 	a.stopResolver()
 	a.stopEngines(ctx)
+	a.hooks.end(ctx, hookEndTime)
 	a.sweep(ctx)
 	a.stopPolicies()
 	a.removeLinks(nil)
@@ -46,6 +47,7 @@ func (a *Agent) Abandon() {
 	a.control.close()
 	a.stopResolver()
 	a.stopEngines(a.ctx)
+	a.hooks.end(a.ctx, hookEndTime)
 	a.stopMoving()
 	a.wipe()
 }

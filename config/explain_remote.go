@@ -42,7 +42,7 @@ var remoteExplanations = map[string]explanation{
 	"ipsec_sa_nego_time_limit": {means: "How long the setting up of a further child SA may take before traffic that waits for it is told; 0: as long as its exchange.", builtin: "0", example: "30 sec"},
 	"kmp_auth_method":          {means: "How this host and the peer prove who they are.", builtin: "psk", example: "{ psk; rsasig; }"},
 	"mobility_role":            {means: "The role of this host in Mobile IPv6.", otherwise: "none", example: "mobile"},
-	"script":                   {means: "Programs that are run on events. Each event has two names: phase1_up is ike_sa_up, phase2_up is child_up, and so on.", otherwise: "none", example: `{ ike_sa_up "/etc/racoon2/hook/up"; }`},
+	"script":                   {means: "Programs that are run on events. Each event has two names: phase1_up is ike_sa_up, phase2_up is child_up, and so on. A program gets the name as its argument and the event's addresses in its environment; its file belongs to root or the agent's user and nobody else may write it. Programs run beside the agent, those for one peer one after another, and are killed after 30 seconds.", otherwise: "none", example: `{ ike_sa_up "/etc/racoon2/hook/up"; }`},
 	"parent_child_strength":    {means: "Refuses a child SA with a longer key than its IKE SA's, and does not offer one.", builtin: "off", example: "on"},
 	"need_pfs":                 {means: "Makes a key exchange of its own for each child SA after the first, with the groups of kmp_dh_group.", builtin: "off", example: "on"},
 	"my_public_key":            {means: "This host's certificate or public key, and the private key.", otherwise: "none", example: `x509pem "/etc/racoon2/cert/me.pem" "/etc/racoon2/cert/me.key"`},

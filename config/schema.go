@@ -140,7 +140,7 @@ var kmpDirectives = []directive{
 	{name: "ipsec_sa_nego_time_limit", where: inIKE, value: timeSpan},
 	{name: "kmp_auth_method", where: inIKE, value: wordList(authWords), once: true},
 	{name: "mobility_role", where: inKMP, value: oneOf(mobilityWords), idle: "Mobile IPv6 is not built"},
-	{name: "script", where: inKMP, value: scripts, idle: notYet},
+	{name: "script", where: inKMP, value: scripts},
 	{name: "parent_child_strength", where: inIKE, value: boolean},
 	{name: "need_pfs", where: inIKE, value: boolean},
 	{name: "my_public_key", where: inIKE, value: publicKey, idle: "certificates are not built yet"},
