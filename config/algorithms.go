@@ -182,7 +182,7 @@ var (
 	compressList   = value{"{ NAME; … }", mapped(compressions)}
 )
 
-// algorithm reads NAME[,BITS[,KEY]]. A key is read over: there are no static SAs.
+// algorithm reads NAME[,BITS[,KEY]].
 func (r *resolver) algorithm(e *entry, items []Item) (Algorithm, bool) {
 	bad := func(it Item) (Algorithm, bool) {
 		r.wants(e, it, "%s does not belong in the name of an algorithm", clip(it.Source()))
@@ -209,10 +209,9 @@ func (r *resolver) algorithm(e *entry, items []Item) (Algorithm, bool) {
 			}
 			a.KeyBits = int(n)
 		case it.isText() && field == 2:
-			// The key is a secret: neither it nor its line may be shown.
-			r.report.conceal(it.Pos)
-			r.report.add(Finding{Code: staticKeyCode, Severity: Warning, Pos: it.Pos,
-				Text: "a key for a static SA has no effect", Hint: "remove it"})
+			if !r.staticKeyOf(e, it) {
+				return Algorithm{}, false
+			}
 		default:
 			return bad(it)
 		}

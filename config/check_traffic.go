@@ -93,10 +93,14 @@ func (r *resolver) checkEndPoints(p *Policy, v view) {
 	if p.Remote != nil {
 		r.remoteEndPoint(p)
 	}
-	if p.PeersSAIPAddr == nil && !p.Disabled && p.Remote != nil && !r.peerless[p.Remote] && v.lacks("peers_sa_ipaddr") {
+	if p.PeersSAIPAddr == nil && !p.Disabled && p.Remote != nil && p.Action == ActionAutoIPsec && !r.peerless[p.Remote] && v.lacks("peers_sa_ipaddr") {
 		r.errorf("no-end-point", at(p.Pos, "policy"), "add: peers_sa_ipaddr ADDRESS;, or peers_ipaddr in the remote",
 			"the tunnel of policy %s has no end: there is no peers_sa_ipaddr, and remote %s has no peers_ipaddr that could be it",
 			clip(p.Name), clip(p.RemoteIndex))
+	}
+	if p.PeersSAIPAddr == nil && p.Action == ActionStaticIPsec && v.lacks("peers_sa_ipaddr") {
+		r.errorf("no-end-point", at(p.Pos, "policy"), "add: peers_sa_ipaddr ADDRESS;",
+			"the tunnel of static policy %s has no end: there is no peers_sa_ipaddr", clip(p.Name))
 	}
 	r.checkExchangedNames(v)
 	mine, peers := p.MySAIPAddr, p.PeersSAIPAddr

@@ -81,7 +81,9 @@ policy plain {
 	start on; if_id 0x80000001; xfrm_interface ipsec0; mark 0x10/0xff; hw_offload crypto; mss_clamp pmtu;
 };
 policy roaming { action auto_ipsec; remote_index heir; };
-policy fixed { action static_ipsec; remote_index heir; };
+policy fixed { action static_ipsec; ipsec_index keyed; peers_sa_ipaddr 192.0.2.2; };
+ipsec keyed { sa_index keyed; };
+sa keyed { sa_protocol ipcomp; spi 0x1000; };
 policy clear { action bypass; };
 policy drop { action discard; };
 ipsec both { ipsec_sa_lifetime_time 90 min; ipsec_sa_lifetime_byte infinite; ext_sequence on; replay_window 1024; sa_index plain; };

@@ -12,7 +12,7 @@ var trafficExplanations = map[string]explanation{
 	"policy_index":          {means: "The policy for the traffic.", otherwise: "none: it must be written", example: "other"},
 	"reqid":                 {means: "The number that ties the policy to its SAs in the kernel.", otherwise: "one that the agent chooses, and keeps over reloads", example: "7"},
 
-	"action":           {means: "What happens to the traffic: IPsec with negotiated keys, dropping, or passing in clear (bypass is an old word for none).", builtin: "auto_ipsec", example: "discard"},
+	"action":           {means: "What happens to the traffic: IPsec with negotiated keys (auto_ipsec) or with the keys of its sa sections (static_ipsec), dropping, or passing in clear (bypass is an old word for none).", builtin: "auto_ipsec", example: "discard"},
 	"install":          {means: "Installs the policy in the kernel; off leaves that to others.", builtin: "on", example: "off"},
 	"remote_index":     {means: "The peer that keys are negotiated with.", otherwise: "none: auto_ipsec needs it", example: "second"},
 	"ipsec_index":      {means: "The bundles of transforms that are offered, best first.", otherwise: "the built-in bundle: ESP with the built-in algorithms", example: "other"},
@@ -35,5 +35,5 @@ var trafficExplanations = map[string]explanation{
 	"sa_index":               {means: "The transforms of the bundle, one for each protocol at most.", otherwise: "the built-in one: ESP", example: "other"},
 
 	"sa_protocol": {means: "The IPsec protocol of the transform.", otherwise: "none: it must be written", example: "esp"},
-	"spi":         {means: "The SPI of a static SA.", otherwise: "none", example: "0x100"},
+	"spi":         {means: "The SPI of a static SA, as the receiver knows it. Each direction has selectors, and may have a policy with sa sections, of its own; the keys stand behind the algorithms, as in aes_cbc,128,0x… and hmac_sha2_256,,0x….", otherwise: "none", example: "0x100"},
 }

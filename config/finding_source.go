@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 )
 
@@ -27,7 +28,7 @@ func (fs Findings) WithSources(opts Options) Findings {
 			}
 			files[f.Pos.File] = src
 		}
-		if src != nil {
+		if src != nil && !keyed.MatchString(src.line(f.Pos.Line)) {
 			out[i].Source = src.line(f.Pos.Line)
 			out[i].Offending = cmp.Or(f.Offending, wordAt(out[i].Source, f.Pos.Col))
 		}
@@ -65,6 +66,10 @@ func concealed(fs Findings, p Pos) bool {
 		return f.Code == staticKeyCode && f.Pos.File == p.File && f.Pos.Line == p.Line
 	})
 }
+
+// keyed finds a line with the key of a static SA: nothing else stands behind a
+// second comma.
+var keyed = regexp.MustCompile(`,[^;{}]*,`)
 
 // staticKeyCode is the code of the finding about a key in the configuration.
 const staticKeyCode = "static-key"

@@ -323,7 +323,10 @@ type SA struct {
 	Name      string
 	Protocol  SAProtocol
 	Proposals []SAProposal // in order of preference; AEADs apart
-	SPI       uint32       // static; unused
+
+	// Of static_ipsec: the SPI, and the keys of the one proposal.
+	SPI               uint32
+	EncrKey, IntegKey Secret
 
 	// Disabled SAs cannot be used: nothing they name is built. Reason says what.
 	Disabled bool

@@ -28,6 +28,10 @@ type resolver struct {
 	used      map[any]bool                  // sections that something refers to
 	peerless  map[*Remote]bool              // remotes whose peers_ipaddr was given and not understood
 	depth     int                           // sections inside sections
+
+	keys        map[*entry][]*staticKey // of static SAs, by the list that they stand in
+	keysOf      map[*SA][2][]*staticKey // of encryption, of integrity
+	keysChecked map[*SA]bool
 }
 
 func newResolver(g *gatherer) *resolver {
@@ -39,6 +43,8 @@ func newResolver(g *gatherer) *resolver {
 		proposals: map[proposalKey]*ikeProposals{},
 		used:      map[any]bool{},
 		peerless:  map[*Remote]bool{},
+
+		keys: map[*entry][]*staticKey{}, keysOf: map[*SA][2][]*staticKey{}, keysChecked: map[*SA]bool{},
 	}
 	r.config.index = index{
 		remotes: map[string]*Remote{}, selectors: map[string]*Selector{}, policies: map[string]*Policy{},
@@ -274,6 +280,7 @@ func (r *resolver) build() {
 	if !r.report.list.HasErrors() { // these would only echo errors elsewhere
 		r.checkReverses()
 		r.checkShadowed()
+		r.checkStaticKeys()
 		r.checkUnused()
 	}
 }

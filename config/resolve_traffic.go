@@ -24,7 +24,7 @@ func (r *resolver) builtinIPsec() *IPsec {
 
 // buildSA fills an sa section.
 func (r *resolver) buildSA(sa *SA, v view) {
-	sa.SPI = uint32(get(v, "spi", 0))
+	sa.SPI = get(v, "spi", uint32(0))
 	e := v.get("sa_protocol")
 	if e == nil && !v.lacks("sa_protocol") {
 		return
@@ -42,6 +42,7 @@ func (r *resolver) buildSA(sa *SA, v view) {
 	default:
 		r.espProposals(sa, v)
 	}
+	r.keepKeys(sa, v)
 	if sa.Disabled {
 		r.warnf("sa-disabled", at(sa.Pos, "sa"), "", "sa %s is disabled: %s", clip(sa.Name), sa.Reason)
 	}
@@ -175,8 +176,6 @@ func (r *resolver) buildPolicy(p *Policy, v view) {
 	case ActionDiscard, ActionNone:
 		r.checkClearPolicy(p, v)
 		return
-	case ActionStaticIPsec:
-		r.disablePolicy(p, "static_ipsec is not built")
 	}
 	if e := v.get("remote_index"); e != nil {
 		n := e.val.(name)
@@ -186,10 +185,14 @@ func (r *resolver) buildPolicy(p *Policy, v view) {
 		r.errorf("no-remote", at(p.Pos, "policy"), "add: remote_index NAME;", "policy %s has no remote_index", clip(p.Name))
 	}
 	r.alternatives(p, v)
-	if p.Remote != nil && p.Remote.Disabled {
+	if p.Remote != nil && p.Remote.Disabled && p.Action == ActionAutoIPsec {
 		r.disablePolicy(p, "its remote "+p.RemoteIndex+" is disabled: "+p.Remote.Reason)
 	}
 	r.checkEndPoints(p, v)
+	if p.Action == ActionStaticIPsec {
+		r.staticPolicy(p)
+		return
+	}
 	r.checkOutliving(p)
 }
 
@@ -212,7 +215,7 @@ func (r *resolver) alternatives(p *Policy, v view) {
 	var reasons []string
 	for _, i := range p.IPsecs {
 		reason := i.Reason
-		if refused := i.RefusedByIKEv2(); !i.Disabled && refused != "" && p.Remote != nil && p.Remote.IKEv2 != nil {
+		if refused := i.RefusedByIKEv2(); !i.Disabled && refused != "" && p.Action == ActionAutoIPsec && p.Remote != nil && p.Remote.IKEv2 != nil {
 			r.warnf("bundle", at(i.Pos, "ipsec"), "use ESP alone, which protects all but the outer header",
 				"policy %s leaves ipsec %s out: %s", clip(p.Name), clip(i.Name), refused)
 			reason = refused

@@ -241,7 +241,7 @@ var trafficDirectives = []directive{
 	{name: "sa_index", where: inIPsec, value: referenceList},
 
 	{name: "sa_protocol", where: inSA, value: oneOf(saProtocolWords)},
-	{name: "spi", where: inSA, value: number, idle: "static SAs are not built"},
+	{name: "spi", where: inSA, value: number32},
 }
 
 // rows finds the row of a word at a place. It is filled by init because the
