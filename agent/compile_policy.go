@@ -59,9 +59,8 @@ func (c *compiler) selector(s *config.Selector) *policy.Selector {
 		out.Action = kernel.Bypass
 	case config.ActionAutoIPsec:
 		c.protect(s, pol, out)
-	default:
-		c.find(config.Error, pol.Pos, "static-ipsec", "use auto_ipsec", "policy %q: action %v is not built", pol.Name, pol.Action)
-		return nil
+	case config.ActionStaticIPsec:
+		c.static(s, pol, out)
 	}
 	return out
 }

@@ -226,15 +226,19 @@ func (a *Agent) policyEvent(ev kernel.Event) {
 
 // ownedEvent passes a kernel event to the engine that owns the SA.
 func (a *Agent) ownedEvent(o kernel.Owner, ev kernel.Event) {
-	if n := int(o.Shard); o.Engine == kernel.IKEv2 && n < len(a.shards) {
+	switch n := int(o.Shard); {
+	case o.Engine == kernel.PolicyManager: // of static_ipsec
+		a.policyEvent(ev)
+	case o.Engine == kernel.IKEv2 && n < len(a.shards):
 		_ = a.shards[n].post(a.ctx, ikev2.KernelEvent{Event: ev})
-	} else if o.Engine == kernel.KINK {
+	case o.Engine == kernel.KINK:
 		_ = a.kink.post(a.ctx, kink.KernelEvent{Event: ev})
 	}
 }
 
-// everyEngine passes a kernel event to all engines.
+// everyEngine passes a kernel event to all that own SAs.
 func (a *Agent) everyEngine(ev kernel.Event) {
+	a.policyEvent(ev) // there are static SAs
 	_ = a.kink.post(a.ctx, kink.KernelEvent{Event: ev})
 	for _, s := range a.shards {
 		_ = s.post(a.ctx, ikev2.KernelEvent{Event: ev})

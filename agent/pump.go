@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"sync"
 
 	"racoon2/kernel"
@@ -173,13 +172,6 @@ func (p *pump) snapshot() map[kernel.SAID]kernel.Owner {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.owners)
-}
-
-// sas lists the SAs that stand in the kernel because an engine put them there.
-func (p *pump) sas() []kernel.SAID {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Collect(maps.Keys(p.owners))
 }
 
 // ask submits an operation of the agent's own and waits for its result.

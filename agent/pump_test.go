@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -187,4 +188,9 @@ func TestMissing(t *testing.T) {
 	if len(left) != 1 || left[a] != owner(0) {
 		t.Errorf("missing: %v", left)
 	}
+}
+
+// sas lists the SAs that stand in the kernel because an engine put them there.
+func (p *pump) sas() []kernel.SAID {
+	return slices.Collect(maps.Keys(p.snapshot()))
 }

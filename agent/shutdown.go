@@ -84,7 +84,10 @@ func (a *Agent) stopEngines(ctx context.Context) {
 func (a *Agent) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	for _, id := range a.pump.sas() {
+	for id, owner := range a.pump.snapshot() {
+		if owner.Engine == kernel.PolicyManager {
+			continue // static ones go with the policies
+		}
 		if _, err := a.pump.ask(ctx, kernel.DeleteSA{ID: id}); err != nil {
 			a.main.Warn("an SA stays in the kernel", "sa", id.String(), "error", err)
 		}
@@ -123,8 +126,15 @@ func (a *Agent) stopMoving() {
 // wipe clears the keys that were read from files, and closes the one that keys are written to.
 func (a *Agent) wipe() {
 	a.keyLog.close()
-	for _, key := range a.plan.Load().secrets {
+	p := a.plan.Load()
+	for _, key := range p.secrets {
 		clear(key)
+	}
+	for _, sel := range p.compiled.Policy.Selectors {
+		for _, sa := range sel.Manual {
+			clear(sa.EncrKey)
+			clear(sa.IntegKey)
+		}
 	}
 }
 

@@ -27,8 +27,11 @@ type Status struct {
 	IKESAs   []IKEStatus       `json:"ike_sas"`
 	KINK     *KINKStatus       `json:"kink,omitempty"` // absent where nothing uses it
 	Policies []PolicyStatus    `json:"policies"`
-	Counters map[string]uint64 `json:"counters"` // by area and reason
-	Warnings []string          `json:"warnings"` // about configuration and host
+	Static   []StaticSAStatus  `json:"static_sas,omitempty"` // whose keys are in the configuration
+	Attempts []AttemptStatus   `json:"attempts,omitempty"`   // at children that do not stand
+	Names    []NameStatus      `json:"names,omitempty"`      // that are followed
+	Counters map[string]uint64 `json:"counters"`             // by area and reason
+	Warnings []string          `json:"warnings"`             // about configuration and host
 }
 
 // KernelStatus describes the kernel backend.
@@ -156,6 +159,13 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 	for _, e := range entries {
 		s.Policies = append(s.Policies, policyStatus(e))
 	}
+	if s.Static, err = a.staticStatus(ctx); err != nil {
+		return nil, err
+	}
+	if s.Attempts, err = a.attemptStatus(ctx); err != nil {
+		return nil, err
+	}
+	s.Names = a.nameStatus()
 	if s.Counters, err = a.allCounters(ctx); err != nil {
 		return nil, err
 	}
@@ -253,6 +263,13 @@ func saidsOf(infos []ikev2.IKEInfo, peers []kink.PeerInfo) []kernel.SAID {
 	return ids
 }
 
+func trafficOf(sa *kernel.SAState) *Traffic {
+	return &Traffic{
+		Packets: sa.Packets, Bytes: sa.Bytes, ReplayErr: sa.ReplayErr, AuthErr: sa.AuthErr,
+		LastUsed: timeOrNil(sa.LastUsed),
+	}
+}
+
 // manyChildren is from how many children on all SAs are dumped at once rather
 // than asked for one by one.
 const manyChildren = 16
@@ -263,10 +280,7 @@ func (a *Agent) traffic(ctx context.Context, ids []kernel.SAID) map[kernel.SAID]
 	found := make(map[kernel.SAID]*Traffic, len(ids))
 	note := func(sas []kernel.SAState) {
 		for _, sa := range sas {
-			found[sa.SAID] = &Traffic{
-				Packets: sa.Packets, Bytes: sa.Bytes, ReplayErr: sa.ReplayErr, AuthErr: sa.AuthErr,
-				LastUsed: timeOrNil(sa.LastUsed),
-			}
+			found[sa.SAID] = trafficOf(&sa)
 		}
 	}
 	if len(ids) > 2*manyChildren {

@@ -47,6 +47,10 @@ func (m *Manager) acquire(now time.Time, ev kernel.Acquire, out *Outbox) {
 			"an acquire for policy %d, reqid %d is not for a selector of ours", ev.Policy, ev.Template.ReqID)
 		return
 	}
+	if len(sel.Manual) > 0 {
+		out.trace(trace.Debug, ReasonAcquireForeign, sel.who("packet", ev.Packet.String()), "traffic met a policy whose static SA is not there")
+		return
+	}
 	delete(m.held, sel.Child)
 	out.trace(trace.Debug, ReasonAcquire, sel.who("packet", ev.Packet.String()), "traffic met a policy without SA")
 	packet := ev.Packet

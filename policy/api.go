@@ -64,7 +64,12 @@ type Selector struct {
 	MyEnd   End
 	PeerEnd []End
 	Binding kernel.Binding // of its policies
-	MSS     uint16         // of its policies, as kernel.Policy has it
+
+	// Manual are the SAs of static_ipsec for the selector's direction, innermost
+	// first: protocol, SPI, algorithms, keys and binding, the rest follows from the
+	// selector. The keys are secrets. Nobody negotiates others.
+	Manual []kernel.SA
+	MSS    uint16 // of its policies, as kernel.Policy has it
 
 	builtIn bool // not from the configuration
 	dynamic bool // with the addresses of a dynamic policy
@@ -94,7 +99,8 @@ type (
 	Addresses struct{ Interfaces []Interface }
 	// KernelResult answers a kernel request of the policy manager.
 	KernelResult struct{ Result kernel.Result }
-	// KernelEvent is an Acquire, PolicyDeleted or Resync.
+	// KernelEvent is an Acquire, PolicyDeleted or Resync, or is about a static SA:
+	// Deleted, Flushed.
 	KernelEvent struct{ Event kernel.Event }
 	// InitiateFailed says that an engine gave up on a child.
 	InitiateFailed struct {

@@ -5,7 +5,8 @@
 //
 // It owns the policies that it has installed, and no other: policies of other
 // programs are never changed or removed, with the one exception below. It
-// speaks to no peer, knows no key, and holds no SA.
+// speaks to no peer, and holds no SA but those whose keys are in the
+// configuration (static_ipsec).
 //
 // Manager is a state machine without I/O. Handle takes one input and appends
 // all of its effects to an Outbox; Deadline says when the next Timeout is due.
@@ -94,6 +95,13 @@
 // peer the first one that is known holds. As soon as a child stands, policies end
 // where its SAs do, and follow when an engine moves them (Moved). Until an end is
 // known, traffic is discarded, unless the policy's level is use.
+//
+// # Static SAs
+//
+// A selector with Manual has SAs for its own direction with the keys that the
+// settings bring: one for each pair of hosts, or one for its tunnel. They come
+// before its policies and go with them; a changed key is another SA after the
+// old one has gone. They have no anti-replay service, and no end of life.
 //
 // # Children that stand
 //

@@ -48,6 +48,10 @@ type Manager struct {
 	inFlight map[uint64]*entry // requests without result
 	dump     dump
 
+	manual         map[kernel.SAID]*manual // SAs with keys of the configuration
+	manualTouched  map[*manual]struct{}    // whose wishes are others
+	manualInFlight map[uint64]*manual
+
 	attempts map[string]*attempt // by child
 	held     map[string]struct{} // children that stay down
 	timers   timers.Heap[alarm]
@@ -81,6 +85,8 @@ func New(c Config) *Manager {
 		inFlight:  make(map[uint64]*entry),
 		attempts:  make(map[string]*attempt),
 		held:      make(map[string]struct{}),
+
+		manual: make(map[kernel.SAID]*manual), manualTouched: make(map[*manual]struct{}), manualInFlight: make(map[uint64]*manual),
 	}
 	m.dump.timer.Of = &m.dump
 	return m
@@ -136,7 +142,7 @@ func (m *Manager) Handle(now time.Time, in Input, out *Outbox) {
 func (m *Manager) Deadline() (time.Time, bool) { return m.timers.Next() }
 
 // Idle tells, after Shutdown, that nothing of ours is left in the kernel.
-func (m *Manager) Idle() bool { return m.closing && len(m.entries) == 0 }
+func (m *Manager) Idle() bool { return m.closing && len(m.entries)+len(m.manual) == 0 }
 
 // SelectorOf finds the selector behind a policy of ours (spmif's SLID).
 func (m *Manager) SelectorOf(id kernel.PolicyID) (name string, ok bool) {
@@ -157,13 +163,18 @@ func (m *Manager) Entries() []Entry {
 	problems := m.problems()
 	items := make([]item, 0, len(m.entries)+len(problems))
 	has := make(map[*Selector]bool)
+	static := m.manualStates()
 	for _, e := range m.entries {
 		leaving := 1
 		if e.want != nil {
 			leaving = 0
 			has[e.sel] = true
 		}
-		items = append(items, item{leaving, e.index, e.place, e.status()})
+		s := e.status()
+		if s.State == "installed" && static[e.sel] != "" {
+			s.State = static[e.sel]
+		}
+		items = append(items, item{leaving, e.index, e.place, s})
 	}
 	for _, p := range problems {
 		if !has[p.sel] && !m.closing {
@@ -201,6 +212,7 @@ func (m *Manager) configure(now time.Time, s *Settings, out *Outbox) {
 	m.replanAll(now, out)
 	m.awaitAll(out)
 	m.reuseAll(out)
+	m.retryManual(now, out)
 	m.reviewAttempts(now, out)
 	// New settings are a reason to ask the kernel again at once.
 	for _, e := range sortedEntries(m.failing) {
@@ -259,6 +271,12 @@ func (m *Manager) shutdown(now time.Time, out *Outbox) {
 		m.timers.Stop(&p.timer)
 	}
 	clear(m.paths)
+	m.forgetManual()
+	for _, x := range m.manual {
+		m.timers.Stop(&x.timer)
+		x.failures = 0
+	}
+	m.settleManual(now, out)
 	for _, e := range m.entries {
 		e.waiters = nil
 		if e.want != nil {

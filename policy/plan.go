@@ -29,6 +29,8 @@ type unit struct {
 	wishes []*wish
 	why    string // it makes no policy, or others than it is meant to; "" otherwise
 
+	manual []*manual // static SAs that it asks for
+
 	dynamic *dynamic // that it is made for; nil: the selector's own
 	phantom bool     // made to ask a question, and never planned
 }

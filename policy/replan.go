@@ -101,6 +101,7 @@ func (m *Manager) replanAll(now time.Time, out *Outbox) {
 	for _, p := range m.paths {
 		clear(p.users)
 	}
+	m.forgetManual()
 	for i, sel := range m.settings.Selectors {
 		if !sel.Install {
 			continue
@@ -111,7 +112,7 @@ func (m *Manager) replanAll(now time.Time, out *Outbox) {
 		m.expand(u, out)
 	}
 	for _, d := range m.dynamic.by {
-		d.unit.index, d.unit.wishes = m.indexes[d.Selector], nil
+		d.unit.index, d.unit.wishes, d.unit.manual = m.indexes[d.Selector], nil, nil
 		m.units.add(d.unit)
 		m.expand(d.unit, out)
 	}
@@ -124,6 +125,7 @@ func (m *Manager) replanAll(now time.Time, out *Outbox) {
 			c.keys = append(c.keys, k)
 		}
 	}
+	m.settleManual(now, out)
 	m.carryOut(now, c.keys, out)
 }
 
@@ -139,6 +141,7 @@ func (m *Manager) replan(now time.Time, out *Outbox, changed ...*unit) {
 	m.watchDiscovery(out)
 	c := m.plan.settle()
 	m.explain(append(before, c.before...), append(after, c.after...), out)
+	m.settleManual(now, out)
 	m.carryOut(now, c.keys, out)
 }
 
@@ -147,6 +150,7 @@ func (m *Manager) retire(now time.Time, out *Outbox, gone ...*unit) {
 	for _, u := range gone {
 		m.units.remove(u)
 		m.plan.put(u, nil)
+		m.putManual(u)
 	}
 	m.replan(now, out)
 }
@@ -179,6 +183,7 @@ func (m *Manager) expand(u *unit, out *Outbox) {
 		u.why = err.Error()
 	}
 	m.plan.put(u, wishes)
+	m.putManual(u)
 }
 
 // wishes are the policies of a unit. With an error, they are none, or such as

@@ -26,6 +26,12 @@ func (m *Manager) event(now time.Time, ev kernel.Event, out *Outbox) {
 		m.acquire(now, ev, out)
 	case kernel.PolicyDeleted:
 		m.policyDeleted(now, ev, out)
+	case kernel.Deleted:
+		if x := m.manual[ev.ID]; x != nil {
+			m.manualGone(now, x, out)
+		}
+	case kernel.Flushed:
+		m.manualFlushed(now, ev.Proto, out)
 	case kernel.Resync:
 		out.trace(trace.InternalWarn, ReasonResync, nil, "events of the kernel were lost: its policies are compared with ours")
 		m.startDump(out)

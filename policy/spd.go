@@ -162,6 +162,10 @@ func (m *Manager) result(now time.Time, r kernel.Result, out *Outbox) {
 		m.dumped(now, r, out)
 		return
 	}
+	if x := m.manualInFlight[serial]; x != nil {
+		m.manualResult(now, x, r.Err, out)
+		return
+	}
 	e := m.inFlight[serial]
 	if e == nil {
 		return // not ours, or answered before

@@ -11,6 +11,9 @@ const (
 	ReasonPolicyFailed    = "policy_failed"        // the kernel refused a policy
 	ReasonPolicyTakenOver = "policy_taken_over"    // the kernel had one for the same traffic
 	ReasonPolicyLost      = "policy_lost"          // somebody else removed a policy of ours
+	ReasonManualFailed    = "static_sa_failed"     // the kernel refused a static SA
+	ReasonManualTakenOver = "static_sa_taken_over" // the kernel had one with the same SPI
+	ReasonManualLost      = "static_sa_lost"       // somebody else removed a static SA
 	ReasonSelectorUnused  = "selector_unused"      // a selector makes no policy
 	ReasonResync          = "resync"               // kernel events were lost
 	ReasonAcquire         = "acquire"              // an acquire for a selector of ours

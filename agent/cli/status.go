@@ -61,6 +61,7 @@ func statusText(s *agent.Status, now time.Time) string {
 			p.line(6, e.State)
 		}
 	}
+	policyText(&p, s, now)
 	raised := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Counters)), func(reason string) bool { return s.Counters[reason] == 0 })
 	p.section("counters", len(raised))
 	for _, reason := range raised {
