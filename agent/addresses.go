@@ -24,6 +24,9 @@ func (a *Agent) addressesChanged() {
 		return
 	}
 	if sameInterfaces(host, a.host) {
+		if slices.ContainsFunc(a.plan.Load().compiled.IKEv2.Remotes, func(r *ikev2.Remote) bool { return r.MOBIKE }) {
+			a.tellAddresses() // the way to a peer may be another one
+		}
 		return
 	}
 	a.main.Info("addresses of this host have changed")

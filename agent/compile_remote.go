@@ -32,6 +32,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		Fragmentation:  k.Fragmentation,
 		Childless:      k.Childless,
 		Window:         k.WindowSize,
+		MOBIKE:         k.MOBIKE,
 		NonceSize:      k.NonceSize,
 		Retry:          ikev2.Retransmission{First: k.IntervalToSend, Tries: k.MaxRetryToSend, Copies: k.TimesPerSend},
 		Lifetime:       k.Lifetime,

@@ -17,3 +17,13 @@ func (a *Agent) pollAddresses() {
 		}
 	}
 }
+
+// pause waits; it says false when the agent ends.
+func pause[T any](a *Agent, c <-chan T) bool {
+	select {
+	case <-a.ctx.Done():
+		return false
+	case <-c:
+		return true
+	}
+}

@@ -6,15 +6,19 @@ import (
 	"racoon2/kernel/netlink/route"
 )
 
-// mainTable is the routing table whose changes say nothing about addresses.
-const mainTable = 254
+// noTable is no routing table's number: changes in all of them are of interest,
+// for the way to a peer may be another one.
+const noTable = 0
 
 // calmTime passes between a change and the look at it, since changes come in
-// swarms.
-const calmTime = 200 * time.Millisecond
+// swarms, and restTime between two looks.
+const (
+	calmTime = 200 * time.Millisecond
+	restTime = 500 * time.Millisecond
+)
 
-// startWatch looks at the addresses of this host whenever the kernel says that
-// something changed.
+// startWatch looks at the addresses of this host, and the ways to peers that may
+// be moved, whenever the kernel says that something changed.
 func (a *Agent) startWatch() {
 	m, err := route.Watch()
 	if err != nil {
@@ -26,16 +30,20 @@ func (a *Agent) startWatch() {
 		<-a.ctx.Done()
 		m.Close()
 	})
+	changed := make(chan struct{}, 1)
 	a.wg.Go(func() {
-		for a.ctx.Err() == nil {
-			if m.Wait(mainTable) != nil {
-				return
-			}
+		for m.Wait(noTable) == nil {
 			select {
-			case <-a.ctx.Done():
+			case changed <- struct{}{}:
+			default: // the look that is to come sees this, too
+			}
+		}
+	})
+	a.wg.Go(func() {
+		for pause(a, changed) && pause(a, time.After(calmTime)) {
+			a.addressesChanged()
+			if !pause(a, time.After(restTime)) {
 				return
-			case <-time.After(calmTime):
-				a.addressesChanged()
 			}
 		}
 	})

@@ -17,7 +17,7 @@ var ikev2Explanations = map[string]explanation{
 	"cookie_required":        {means: "Asks every initiator for a cookie, not only under load (RFC 7296 §2.6).", builtin: "off", example: "on"},
 	"fragmentation":          {means: "Sends large IKE messages in fragments of its own (RFC 7383).", builtin: "on", example: "off"},
 	"auth_lifetime":          {means: "Repeats the authentication after so long (RFC 4478), with a new IKE SA that has the same children before the old one goes; as a responder, asks the peer to. 0 never.", builtin: "0", example: "8 hours"},
-	"mobike":                 {means: "Keeps the SAs when an address changes (RFC 4555).", builtin: "off", example: "on"},
+	"mobike":                 {means: "Keeps the SAs when an address of either end changes, or a path dies that has another beside it (RFC 4555); both ends must have it on. Tunnels move; a child in transport mode is made anew. IKE goes over port 4500 then, with or without a NAT.", builtin: "off", example: "on"},
 	"window_size":            {means: "How many requests the peer may send before it has an answer, 1 to 32 (RFC 7296 §2.3). How many this host sends is the peer's word. A word of this version's own.", builtin: "1", example: "4"},
 	"send_peers_id":          {means: "The initiator says whom it wants to talk to: IDr with the first peers_id.", builtin: "off", example: "on"},
 	"request":                {means: "What the initiator asks for in the Configuration payload.", otherwise: "nothing", example: "{ ip4; ip4_dns; }"},

@@ -179,7 +179,7 @@ var ikev2Directives = []directive{
 	{name: "cookie_required", where: inIKEv2, value: boolean},
 	{name: "fragmentation", where: inIKEv2, value: boolean},
 	{name: "auth_lifetime", where: inIKEv2, value: timeSpan},
-	{name: "mobike", where: inIKEv2, value: boolean, idle: "MOBIKE (RFC 4555) is not built yet"},
+	{name: "mobike", where: inIKEv2, value: boolean},
 	{name: "window_size", where: inIKEv2, value: number},
 	{name: "send_peers_id", where: inIKEv2, value: boolean},
 	{name: "request", where: inIKEv2, value: wordList(requestWords), idle: notYet},

@@ -78,10 +78,14 @@ func (e *Engine) localAddresses(in LocalAddresses) {
 			e.locals = append(e.locals, a)
 		}
 	}
-	if before == nil || slices.Equal(before, e.locals) {
-		return
-	}
 	for _, sa := range e.all() {
+		if sa.mob.agreed && sa.state == stateEstablished {
+			sa.reconsider()
+			continue
+		}
+		if before == nil || slices.Equal(before, e.locals) {
+			continue
+		}
 		if at := sa.local; at.IsValid() && !at.Addr().IsUnspecified() && !e.hasLocal(at.Addr()) {
 			sa.relocate(fmt.Sprintf("%s is not an address of this host any more", at.Addr()))
 		}
@@ -94,7 +98,13 @@ func (sa *ikeSA) relocate(why string) {
 	case stateIdle, stateInitSent:
 		sa.beginElsewhere(why)
 	case stateEstablished:
-		sa.remake(why)
+		switch {
+		case sa.mob.agreed && !sa.e.hasLocal(sa.local.Addr()):
+			sa.reconsider()
+		case sa.moveToward(sa.remote.Peers):
+		default:
+			sa.remake(why)
+		}
 	case stateAuthSent:
 		sa.x.queue = append(sa.x.queue, &relocateTask{why}) // when its answer has come, if it comes
 	}
@@ -118,9 +128,12 @@ func (sa *ikeSA) beginElsewhere(why string) {
 	if len(r.Peers) == 0 || len(wanted) == 0 {
 		return
 	}
+	tries := s.natTries
 	s.wanted = nil // nobody is told that it failed
 	sa.destroy(reasonPeerMoved, why)
-	e.open(r, wanted, index, replaces)
+	if again := e.open(r, wanted, index, replaces); again.setup != nil {
+		again.setup.natTries = tries
+	}
 }
 
 // remake has another IKE SA made with the same children, at the addresses that

@@ -54,6 +54,10 @@ func (sa *ikeSA) sendAuth(n *negotiation) {
 		list = append(list, idPayload(r.PeerIDs[0], false))
 	}
 	list = append(list, sa.windowPayloads(r)...)
+	list = append(list, sa.mobikePayloads(r)...)
+	if r.MOBIKE {
+		list = append(list, sa.noNATs(r)...) // RFC 4555 §3.9: in the first IKE_AUTH request, too
+	}
 	plain := sa.authValue(r, sa.keys.pOwn)
 	if s.ppk {
 		s.mixed = sa.keys.withPPK(r.PPK.Secret)
@@ -109,6 +113,7 @@ func (sa *ikeSA) authAnswer(r *row, m *received) {
 	sa.setup = nil
 	sa.establish()
 	sa.state = r.next
+	sa.agreeMobike(m)
 	sa.announce()
 	sa.limitAuth()
 	sa.noteAuthLifetime(m)
@@ -185,6 +190,13 @@ func (sa *ikeSA) authRefused(_ *row, m *received) {
 	n := m.refusal()
 	if n == nil {
 		sa.malformed(m, "neither AUTH nor an error")
+		return
+	}
+	if n.Kind == message.UNEXPECTED_NAT_DETECTED && sa.setup.natTries < sa.retry().Tries {
+		// RFC 4555 §3.9: one changed packet is no NAT yet.
+		sa.e.trace(trace.ProtoWarn, reasonUnexpectedNAT, "the peer sees a NAT on the way, and "+sa.remote.place()+" does not traverse NATs; trying again", sa.attrs()...)
+		sa.setup.natTries++
+		sa.beginElsewhere("the peer sees a NAT on the way")
 		return
 	}
 	// RFC 7296 §2.21.2: the peer has not authenticated itself, but it holds the

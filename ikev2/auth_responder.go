@@ -58,6 +58,11 @@ func (sa *ikeSA) authenticate(r *row, m *received) []message.Payload {
 		sa.refuseAuth(m, reasonAuthFailed, why)
 		return nil
 	}
+	if remote.MOBIKE && sa.natOnTheWay(m) {
+		sa.respondNotify(m, message.UNEXPECTED_NAT_DETECTED, nil)
+		sa.destroy(reasonUnexpectedNAT, "there is a NAT on the way, and the peer allows none")
+		return nil
+	}
 	// From here on the authenticated identity decides: its remote is the one
 	// whose policy counts, whatever the address suggested before.
 	sa.bind(remote)
@@ -69,6 +74,7 @@ func (sa *ikeSA) authenticate(r *row, m *received) []message.Payload {
 	sa.setup = nil
 	sa.establish()
 	sa.state = r.next
+	sa.agreeMobike(m)
 	sa.announce()
 	sa.limitAuth()
 	head := []message.Payload{idPayload(sa.localID, false), &message.Auth{Method: message.AuthSharedKey, Data: mac}}
@@ -77,6 +83,9 @@ func (sa *ikeSA) authenticate(r *row, m *received) []message.Payload {
 	}
 	sa.noteWindow(m)
 	head = append(head, sa.windowPayloads(remote)...)
+	if sa.mob.agreed {
+		head = append(head, sa.mobikePayloads(remote)...)
+	}
 	return append(head, remote.authLifetime()...)
 }
 

@@ -47,6 +47,7 @@ type childSA struct {
 	soft, hard    kernel.Lifetime
 	softOver      bool // this engine's own timer has seen the soft limit
 	established   time.Time
+	movedAt       time.Time // to other addresses; zero: never
 
 	// while it is replaced, to settle the case that both ends do it at once
 	rekeying  bool     // this host's request is queued or under way

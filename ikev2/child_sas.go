@@ -3,6 +3,7 @@ package ikev2
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"racoon2/ikev2/message"
 	"racoon2/ikev2/transform"
@@ -102,10 +103,10 @@ func (sa *ikeSA) endpoints(conf *Child) (local, remote netip.Addr, encap *kernel
 		return local, remote, &kernel.Encap{Local: sa.local.Port(), Remote: sa.peer.Port()}
 	}
 	if conf.Mode == kernel.Tunnel {
-		if a := conf.MyEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == local.BitLen() {
+		if a := conf.MyEnd; !slices.Contains(sa.mob.left, a) && a.IsValid() && !a.IsUnspecified() && a.BitLen() == local.BitLen() {
 			local = a
 		}
-		if a := conf.PeerEnd; a.IsValid() && !a.IsUnspecified() && a.BitLen() == remote.BitLen() {
+		if a := conf.PeerEnd; !slices.Contains(sa.mob.left, a) && a.IsValid() && !a.IsUnspecified() && a.BitLen() == remote.BitLen() {
 			remote = a
 		}
 	}

@@ -175,7 +175,9 @@ func (sa *ikeSA) receive(in Datagram, h message.Header) {
 func (sa *ikeSA) authentic(m *received) {
 	sa.heardFrom(m.in)
 	if m.response() {
-		sa.answered(sa.x.flight(m.Header))
+		r := sa.x.flight(m.Header)
+		sa.answered(r)
+		sa.answeredOn(r, m.in)
 	} else {
 		sa.x.accept(m.MessageID, m.hash, true)
 	}

@@ -16,14 +16,14 @@
 // (table.go, printed by TransitionTable and in testdata/transitions.txt) for its
 // payloads in the state at hand.
 //
-// RFCs: 7296; 3173 (IPComp, ipcomp.go), 3948 (ESP in UDP, keepalives), 4302 (AH), 4478 (repeated authentication,
-// reauth.go), 5282 (AEADs in SK), 6023 (IKE_AUTH without a child), 6989 (checks of
-// public values, in transform), 7383 (fragments, fragments.go), 8247 (the
-// algorithms, by configuration), 8784 (post-quantum pre-shared keys, ppk.go).
+// RFCs: 7296; 3173 (IPComp, ipcomp.go), 3948 (ESP in UDP, keepalives), 4302 (AH),
+// 4478 (repeated authentication, reauth.go), 4555 (MOBIKE, mobike.go), 5282 (AEADs
+// in SK), 6023 (IKE_AUTH without a child), 6989 (checks of public values, in
+// transform), 7383 (fragments, fragments.go), 8247 (the algorithms, by
+// configuration), 8784 (post-quantum pre-shared keys, ppk.go).
 //
 // Known limits: authentication by pre-shared key only; no EAP, no Configuration
-// payload, no MOBIKE; window size 1. A child SA
-// carries one address family. A peer behind a NAT that changes its address (not
-// only its port) gets new child SAs. Repeating the authentication makes one child
-// for each selector again; further ones, narrowed to packets, come by traffic.
+// payload. A child SA carries one address family, and one in transport mode does not
+// move to other addresses. Repeating the authentication makes one child for each
+// selector again; further ones, narrowed to packets, come by traffic.
 package ikev2

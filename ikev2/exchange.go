@@ -28,6 +28,7 @@ type exchanger struct {
 	peers   int        // how many the peer takes at once; 0 is as 1
 	flights []*request // outstanding, by Message ID
 	current task       // that is started just now, or whose answer is worked on
+	asked   *request   // that was answered last
 	queue   []task
 
 	// requests of the peer (window.go)
@@ -50,6 +51,7 @@ type request struct {
 	limit    int               // retransmissions before giving up
 	first    time.Duration
 	due      time.Time // of the next retransmission
+	paths    []path    // that it was sent on
 }
 
 // heldMessage arrived while the IKE SA was busy.
@@ -140,7 +142,7 @@ func about(t task) *childSA {
 
 // collides says that two exchanges of this host must not overlap.
 func collides(a, b task) bool {
-	return alone(a) || alone(b) || about(a) != nil && about(a) == about(b)
+	return alone(a) || alone(b) || about(a) != nil && about(a) == about(b) || addressing(a) && addressing(b)
 }
 
 // request sends a protected request of the current task and waits for its answer.
@@ -174,7 +176,7 @@ func (sa *ikeSA) transmit(exchange message.ExchangeType, data [][]byte) *request
 	r.due = sa.e.now.Add(r.wait())
 	sa.x.flights = append(sa.x.flights, r)
 	sa.x.next++
-	sa.send(sa.local, sa.peer, data)
+	sa.sendOn(r, sa.here())
 	sa.armRetransmit()
 	return r
 }
@@ -201,7 +203,7 @@ func (sa *ikeSA) retry() Retransmission {
 		r.First, r.Tries = shutdownInterval, 1
 	}
 	r.Copies = max(1, r.Copies)
-	return r
+	return sa.patience(r)
 }
 
 // send emits the datagrams of a message as often as configured (times_per_send).
@@ -228,7 +230,7 @@ func (sa *ikeSA) retransmit() {
 		}
 		r.resent++
 		sa.finerRequest(r)
-		sa.send(sa.local, sa.peer, r.data)
+		sa.resend(r)
 		r.due = sa.e.now.Add(r.wait())
 	}
 	sa.armRetransmit()
@@ -259,7 +261,7 @@ func (sa *ikeSA) farewell() {
 
 // answered ends the waiting for an outstanding request: its task goes on.
 func (sa *ikeSA) answered(r *request) {
-	sa.x.current = r.task
+	sa.x.current, sa.x.asked = r.task, r
 	sa.x.flights = slices.DeleteFunc(sa.x.flights, func(o *request) bool { return o == r })
 	sa.armRetransmit()
 }

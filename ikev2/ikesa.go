@@ -40,6 +40,7 @@ type ikeSA struct {
 	authExpires     time.Time    // of the authentication; zero: never
 	reauthAt        time.Time    // when it is repeated; zero: not by this host, or it is under way
 	heir            *ikeSA       // that repeats the authentication
+	next            *ikeSA       // that has replaced it
 	leaves          bool         // one of its addresses is not used any more, and no MOBIKE moves it
 	replacement     *replacement // of the IKE SA itself, while one is made
 	created         time.Time
@@ -71,6 +72,7 @@ type setup struct {
 	wanted    []want
 	peerIndex int // of remote.Peers; -1 when it has left the list
 	group     transform.KE
+	natTries  int // how often UNEXPECTED_NAT_DETECTED was the answer
 	tried     []transform.KE
 	key       transform.PrivateKey
 	offered   []message.Proposal

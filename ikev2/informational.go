@@ -103,13 +103,31 @@ func (t *deleteChildTask) failed(*ikeSA, string, string) {}
 // livenessTask asks whether the peer is alive (RFC 7296 §2.4).
 type livenessTask struct{}
 
-func (livenessTask) start(sa *ikeSA)               { sa.request(message.INFORMATIONAL, nil) }
+func (livenessTask) start(sa *ikeSA) {
+	var list []message.Payload
+	if sa.mob.agreed && sa.began && sa.natLocal {
+		list = sa.natPayloads(sa.remote, sa.local, sa.peer) // RFC 4555 §3.8
+	}
+	sa.request(message.INFORMATIONAL, list)
+}
 func (livenessTask) failed(*ikeSA, string, string) {}
 
 // informAnswer ends an INFORMATIONAL exchange of this host.
 func (sa *ikeSA) informAnswer(_ *row, m *received) {
-	if t, ok := sa.x.current.(*deleteChildTask); ok && t.child != nil {
-		t.child.remove(t.why)
+	paths := sa.x.asked.paths
+	switch t := sa.x.current.(type) {
+	case *deleteChildTask:
+		if t.child != nil {
+			t.child.remove(t.why)
+		}
+	case *updateTask:
+		t.answered(sa, m, paths)
+	case *addressTask:
+		t.answered(sa, m, paths)
+	case *routabilityTask:
+		t.answered(sa, m, paths)
+	case livenessTask:
+		sa.now().checkMapping(m)
 	}
 	// The paired SPIs in the answer are of children that went with the request
 	// (RFC 7296 §1.4.1); whatever else is named there goes too.
@@ -141,7 +159,11 @@ func (sa *ikeSA) informRequest(_ *row, m *received) {
 	}
 	sa.noteAuthLifetime(m)
 	sa.noteWindow(m)
-	sa.respond(m, sa.deleteNamed(m))
+	answer := sa.deleteNamed(m)
+	mobile, then := sa.mobileRequest(m)
+	sa.respond(m, append(answer, mobile...))
+	then()
+	sa.now().pump()
 	sa.pump()
 }
 

@@ -20,7 +20,7 @@ func (setupTask) failed(*ikeSA, string, string) {}
 
 // open starts a new IKE SA to the peer with this index, to repeat the
 // authentication of an old one if that is not nil.
-func (e *Engine) open(r *Remote, wanted []want, index int, replaces *ikeSA) {
+func (e *Engine) open(r *Remote, wanted []want, index int, replaces *ikeSA) *ikeSA {
 	peer := r.Peers[index]
 	if peer.Port() == 0 {
 		peer = netip.AddrPortFrom(peer.Addr(), ikePort)
@@ -37,15 +37,22 @@ func (e *Engine) open(r *Remote, wanted []want, index int, replaces *ikeSA) {
 		sa.setTimer(timerGiveUp, r.SetupTimeout)
 	}
 	if my := wanted[0].child.MyEnd; my.IsValid() && !my.IsUnspecified() && my.BitLen() == peer.Addr().BitLen() && e.hasLocal(my) {
+		sa.mob.pinned = true
 		sa.begin(my)
-		return
+		return sa
 	}
 	e.do(Route{Serial: sa.serial, Remote: peer.Addr()})
+	return sa
 }
 
 // routed continues with the local address.
 func (e *Engine) routed(in Routed) {
 	sa := e.sas[in.Serial]
+	if sa != nil && sa.mob.toward.IsValid() {
+		sa.rerouted(in)
+		sa.pump()
+		return
+	}
 	if sa == nil || sa.state != stateIdle || sa.setup == nil || sa.local.IsValid() {
 		return
 	}

@@ -9,8 +9,8 @@ import (
 	"racoon2/kernel/trace"
 )
 
-// freshChild is how long a new child answers acquires that were raised before
-// it stood and arrive after.
+// freshChild is how long a child that is new, or at another place, answers acquires
+// that were raised before and arrive after.
 const freshChild = 5 * time.Second
 
 // initiate asks for a child SA, in the IKE SA that stands or in a new one.
@@ -109,7 +109,7 @@ func (e *Engine) alreadyUp(r *Remote, c *Child, packet *kernel.Selector) bool {
 				return true
 			}
 			l, rem := selectorTS(*packet)
-			fresh := e.now.Sub(ch.established) < freshChild
+			fresh := e.now.Sub(ch.established) < freshChild || e.now.Sub(ch.movedAt) < freshChild
 			if fresh && coversAll(ch.traffic.local, []message.TrafficSelector{l}) && coversAll(ch.traffic.remote, []message.TrafficSelector{rem}) {
 				return true
 			}

@@ -85,7 +85,7 @@ func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 			delete(e.bySAID, id)
 		}
 	}
-	c.local, c.remote, c.encap = local, remote, encap
+	c.local, c.remote, c.encap, c.movedAt = local, remote, encap, e.now
 	for _, out := range []bool{false, true} {
 		if out && c.outWaits {
 			continue

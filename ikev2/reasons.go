@@ -57,8 +57,11 @@ const (
 	reasonChildUp         = "child_up"
 	reasonChildRekeyed    = "child_rekeyed"
 	reasonChildDown       = "child_down"
-	reasonPeerMoved       = "peer_moved"     // an IKE SA has another address, or needs one
-	reasonChildMoved      = "child_moved"    // or cannot move, in transport mode
+	reasonPeerMoved       = "peer_moved"  // an IKE SA has another address, or needs one
+	reasonChildMoved      = "child_moved" // or cannot move, in transport mode
+	reasonAddresses       = "unacceptable_addresses"
+	reasonUnexpectedNAT   = "unexpected_nat"
+	reasonCookie2         = "cookie2"        // the answer has not the one that was sent
 	reasonPeerAddresses   = "peer_addresses" // a remote has other addresses now
 	reasonPathSize        = "path_size"      // no answer to large packets: smaller fragments are tried
 	reasonInitialContact  = "initial_contact"

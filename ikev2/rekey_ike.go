@@ -223,6 +223,7 @@ func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, n
 	next.spii, next.spir, next.suite, next.keys = spii, spir, s, k
 	next.natLocal, next.natPeer, next.forwarded = sa.natLocal, sa.natPeer, sa.forwarded
 	next.inheritAuth(sa)
+	next.inheritMobility(sa)
 	next.ppk = sa.ppk // RFC 8784 §3: in SK_d already, and not mixed in again
 	next.frag.agreed, next.frag.size = sa.frag.agreed, sa.frag.size
 	next.localID, next.peerID = sa.localID, sa.peerID
@@ -234,7 +235,11 @@ func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, n
 
 // handOver gives children and waiting exchanges to the successor.
 func (sa *ikeSA) handOver(next *ikeSA) {
-	sa.state = stateRekeyed
+	sa.state, sa.next = stateRekeyed, next
+	if sa.mob.moves > next.mob.moves {
+		next.local, next.peer, next.natLocal, next.natPeer, next.forwarded = sa.local, sa.peer, sa.natLocal, sa.natPeer, sa.forwarded
+		next.inheritMobility(sa)
+	}
 	sa.e.trace(trace.Info, reasonIKERekeyed, "IKE SA rekeyed", next.attrs()...)
 	next.succeed(sa)
 	for _, c := range sa.children {
@@ -247,7 +252,7 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 	var deletion *deleteTask
 	for _, t := range tasks {
 		switch t := t.(type) {
-		case *childTask, *deleteChildTask, *retireTask:
+		case *childTask, *deleteChildTask, *retireTask, *updateTask, *addressTask, *routabilityTask:
 			next.x.queue = append(next.x.queue, t)
 		case *deleteTask:
 			deletion = t

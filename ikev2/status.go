@@ -82,6 +82,9 @@ func (sa *ikeSA) extensions() []string {
 	if sa.ppk {
 		list = append(list, "PPK")
 	}
+	if sa.mob.agreed {
+		list = append(list, sa.mobileWords())
+	}
 	return list
 }
 

@@ -80,9 +80,10 @@ func (c *converter) swanConn(k *conn, secrets []*secret) {
 	}
 	if n := k.values["mobike"]; n != nil {
 		if n.arg(1) == "no" {
-			c.change(n, "it is off: MOBIKE is not built")
+			c.change(n, "it is off unless the configuration says otherwise")
 		} else {
-			c.leaveOut(n, "MOBIKE is not built", "")
+			n.claimed = true
+			ike.put("mobike on", "", at(n)...)
 		}
 	}
 	c.swanKey(k, ike, s.name, secrets, locals, remotes)

@@ -46,9 +46,9 @@ func (n NotifyType) errorName() string {
 		return "TS_UNACCEPTABLE"
 	case INVALID_SELECTORS:
 		return "INVALID_SELECTORS"
-	case 40:
+	case UNACCEPTABLE_ADDRESSES:
 		return "UNACCEPTABLE_ADDRESSES"
-	case 41:
+	case UNEXPECTED_NAT_DETECTED:
 		return "UNEXPECTED_NAT_DETECTED"
 	case 42:
 		return "USE_ASSIGNED_HoA"
@@ -92,19 +92,19 @@ func (n NotifyType) statusName() string {
 		return "ESP_TFC_PADDING_NOT_SUPPORTED"
 	case NON_FIRST_FRAGMENTS_ALSO:
 		return "NON_FIRST_FRAGMENTS_ALSO"
-	case 16396:
+	case MOBIKE_SUPPORTED:
 		return "MOBIKE_SUPPORTED"
-	case 16397:
+	case ADDITIONAL_IP4_ADDRESS:
 		return "ADDITIONAL_IP4_ADDRESS"
-	case 16398:
+	case ADDITIONAL_IP6_ADDRESS:
 		return "ADDITIONAL_IP6_ADDRESS"
-	case 16399:
+	case NO_ADDITIONAL_ADDRESSES:
 		return "NO_ADDITIONAL_ADDRESSES"
-	case 16400:
+	case UPDATE_SA_ADDRESSES:
 		return "UPDATE_SA_ADDRESSES"
-	case 16401:
+	case COOKIE2:
 		return "COOKIE2"
-	case 16402:
+	case NO_NATS_ALLOWED:
 		return "NO_NATS_ALLOWED"
 	case AUTH_LIFETIME:
 		return "AUTH_LIFETIME"

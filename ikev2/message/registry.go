@@ -94,6 +94,8 @@ const (
 	FAILED_CP_REQUIRED           NotifyType = 37
 	TS_UNACCEPTABLE              NotifyType = 38
 	INVALID_SELECTORS            NotifyType = 39
+	UNACCEPTABLE_ADDRESSES       NotifyType = 40 // RFC 4555 §4.1
+	UNEXPECTED_NAT_DETECTED      NotifyType = 41
 	TEMPORARY_FAILURE            NotifyType = 43
 	CHILD_SA_NOT_FOUND           NotifyType = 44
 
@@ -109,6 +111,13 @@ const (
 	REKEY_SA                      NotifyType = 16393
 	ESP_TFC_PADDING_NOT_SUPPORTED NotifyType = 16394
 	NON_FIRST_FRAGMENTS_ALSO      NotifyType = 16395
+	MOBIKE_SUPPORTED              NotifyType = 16396 // RFC 4555 §4.2
+	ADDITIONAL_IP4_ADDRESS        NotifyType = 16397
+	ADDITIONAL_IP6_ADDRESS        NotifyType = 16398
+	NO_ADDITIONAL_ADDRESSES       NotifyType = 16399
+	UPDATE_SA_ADDRESSES           NotifyType = 16400
+	COOKIE2                       NotifyType = 16401
+	NO_NATS_ALLOWED               NotifyType = 16402
 	AUTH_LIFETIME                 NotifyType = 16403 // RFC 4478 §3
 	CHILDLESS_IKEV2_SUPPORTED     NotifyType = 16418 // RFC 6023 §3
 	IKEV2_FRAGMENTATION_SUPPORTED NotifyType = 16430 // RFC 7383 §2.3
