@@ -11,6 +11,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/ikev2/message"
 	"racoon2/kernel"
+	"racoon2/kink"
 )
 
 // The environment of a hook is the original's, to the octet: these variables in
@@ -186,5 +187,32 @@ func (a *Agent) ikeHook(effect ikev2.Effect) {
 		})
 	case ikev2.ChildDown:
 		a.hook(kmp, e.Remote, e.Peer, config.EventPhase2Down, ikeHookChild(e.Info).env)
+	}
+}
+
+// kinkHookChild describes a pair of KINK.
+func kinkHookChild(c kink.ChildInfo) hookChild {
+	return hookChild{
+		local: c.Local, remote: c.Remote, selector: c.Name, mode: c.Mode, protocol: c.Selector.Proto,
+		net:     hookNet{c.Selector.Src, c.Selector.SrcPort.First},
+		peerNet: hookNet{c.Selector.Dst, c.Selector.DstPort.First},
+	}
+}
+
+// kinkHook runs the hook of an effect of KINK's engine, which has nothing like an
+// IKE SA.
+func (a *Agent) kinkHook(effect kink.Effect) {
+	const kmp = config.KMPKINK
+	switch e := effect.(type) {
+	case kink.ChildUp:
+		event := config.EventPhase2Up
+		if e.Again {
+			event = config.EventPhase2Rekey
+		}
+		if !e.Told {
+			a.hook(kmp, e.Remote, e.Peer, event, kinkHookChild(e.Info).env)
+		}
+	case kink.ChildDown:
+		a.hook(kmp, e.Remote, e.Peer, config.EventPhase2Down, kinkHookChild(e.Info).env)
 	}
 }

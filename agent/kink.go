@@ -35,6 +35,7 @@ func (a *Agent) makeKINK() {
 func (a *Agent) performKINK(out *kink.Outbox) {
 	for i, effect := range out.Effects {
 		out.Effects[i] = nil
+		a.kinkHook(effect)
 		switch e := effect.(type) {
 		case kink.Send:
 			a.send(e.Local, e.Remote, e.Data)

@@ -243,14 +243,21 @@ type (
 		Serial uint64
 		Remote netip.Addr
 	}
-	// ChildUp tells the policy manager that an SA pair stands.
+	// ChildUp tells the policy manager that an SA pair stands. Again says that it takes
+	// the place of another one of the child with this peer, Told that it was
+	// announced before.
 	ChildUp struct {
 		Remote, Child string
+		Peer          string // the peer's principal
 		Info          ChildInfo
+		Again, Told   bool
 	}
-	// ChildDown tells the policy manager that the last SA pair of a child has gone.
+	// ChildDown tells the policy manager that the last SA pair of a child with a peer
+	// has gone.
 	ChildDown struct {
 		Remote, Child string
+		Peer          string // the peer's principal
+		Info          ChildInfo
 		Reason        string
 	}
 	// InitiateFailed tells the policy manager that an Initiate came to nothing.

@@ -50,7 +50,7 @@ func (e *Engine) initiate(in Initiate) {
 		}
 		// An acquire of before the pair stood may come late.
 		if sa.state == pairUp && !sa.replaced && (in.Packet == nil || e.now.Sub(sa.established) < lateAcquire) {
-			e.do(ChildUp{Remote: r.Name, Child: c.Name, Info: sa.info()})
+			e.do(ChildUp{Remote: r.Name, Child: c.Name, Peer: sa.target.principal, Info: sa.info(), Told: true})
 			return
 		}
 	}

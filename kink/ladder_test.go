@@ -54,7 +54,12 @@ func TestDeleteFromEitherSide(t *testing.T) {
 		w.pass(11 * time.Second)
 		w.wantPairs(0)
 		if len(a.downs) != 1 || len(b.downs) != 1 {
-			t.Errorf("downs: %+v %+v", a.downs, b.downs)
+			t.Fatalf("downs: %+v %+v", a.downs, b.downs)
+		}
+		for _, n := range w.nodes {
+			if up, down := n.ups[0], n.downs[0]; up.Again || up.Told || up.Peer == "" || up.Peer != down.Peer || up.Info.SPIIn != down.Info.SPIIn {
+				t.Errorf("%s: up %+v, down %+v", n.name, up, down)
+			}
 		}
 	}
 }
@@ -72,5 +77,10 @@ func TestRekeyBeforeTheOldGoes(t *testing.T) {
 	w.wantPairs(1)
 	if len(a.downs) != 0 || len(b.downs) != 0 {
 		t.Errorf("downs: %+v %+v", a.downs, b.downs)
+	}
+	for _, n := range w.nodes {
+		if len(n.ups) != 2 || n.ups[0].Again || !n.ups[1].Again {
+			t.Errorf("%s: ups %+v", n.name, n.ups)
+		}
 	}
 }

@@ -123,7 +123,7 @@ func (sa *pair) up() {
 	sa.state, sa.established, sa.announced = pairUp, sa.e.now, true
 	e := sa.e
 	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("SA pair %s with %s is up: %s, %v", sa.child.Name, sa.target.principal, together(sa.suites()), sa.selector), sa.attrs()...)
-	e.do(ChildUp{Remote: sa.target.remote.Name, Child: sa.child.Name, Info: sa.info()})
+	e.do(ChildUp{Remote: sa.target.remote.Name, Child: sa.child.Name, Peer: sa.target.principal, Info: sa.info(), Again: sa.carriedOn()})
 	e.watch(sa.target.principal)
 }
 
@@ -169,13 +169,18 @@ func (sa *pair) down(why string) {
 		return
 	}
 	sa.announced = false
-	for _, other := range sa.e.pairsOf[sa.target.principal] {
-		if other != sa && other.state == pairUp && other.child == sa.child {
-			return
-		}
+	if sa.carriedOn() {
+		return
 	}
 	sa.e.trace(trace.Info, reasonChildDown, fmt.Sprintf("SA pair %s with %s is down: %s", sa.child.Name, sa.target.principal, why), sa.attrs()...)
-	sa.e.do(ChildDown{Remote: sa.target.remote.Name, Child: sa.child.Name, Reason: why})
+	sa.e.do(ChildDown{Remote: sa.target.remote.Name, Child: sa.child.Name, Peer: sa.target.principal, Info: sa.info(), Reason: why})
+}
+
+// carriedOn says that another pair of the child stands with the same peer.
+func (sa *pair) carriedOn() bool {
+	return slices.ContainsFunc(sa.e.pairsOf[sa.target.principal], func(other *pair) bool {
+		return other != sa && other.state == pairUp && other.child == sa.child
+	})
 }
 
 // deleteSA removes one SA from the kernel. One that is gone already is no news.
