@@ -26,6 +26,7 @@ type childAnswer struct {
 	traffic  trafficSet // as this host sees it
 	tsi, tsr []message.TrafficSelector
 	comp     compOffer // the peer's, that is accepted
+	more     bool      // other parts of what was asked for would do too, in another SA
 	public   []byte    // KEr
 	shared   []byte
 }
@@ -181,6 +182,9 @@ func (sa *ikeSA) confirmChild(m *received, a *childAnswer, c *childSA) {
 		list = append(list, &message.KE{Method: a.choice.ke(), Data: a.public})
 	}
 	list = append(list, &message.TS{Initiator: true, Selectors: a.tsi}, &message.TS{Selectors: a.tsr})
+	if a.more {
+		list = append(list, notify(message.ADDITIONAL_TS_POSSIBLE, nil))
+	}
 	sa.respond(m, list)
 	c.up()
 	if a.replace != nil {
@@ -231,7 +235,7 @@ func (sa *ikeSA) chooseChild(m *received, a *childAnswer) *refusal {
 	slices.SortStableFunc(fits, func(x, y childAnswer) int {
 		return rank(y, tsi, tsr) - rank(x, tsi, tsr)
 	})
-	return sa.chooseProposal(m, a, fits)
+	return sa.chooseProposal(m, a, fits, tsi, tsr)
 }
 
 // rank is 1 for traffic that holds the first selector of both sides.
@@ -290,7 +294,7 @@ func (sa *ikeSA) noTraffic(tsi, tsr []message.TrafficSelector) *refusal {
 }
 
 // chooseProposal takes the first fit whose proposals match too.
-func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer) *refusal {
+func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer, tsi, tsr []message.TrafficSelector) *refusal {
 	use := keNever
 	if a.create {
 		use = keRespond
@@ -301,7 +305,7 @@ func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer)
 	}
 	offers := find[*message.SA](m).Proposals
 	var no *refusal
-	for _, f := range fits {
+	for i, f := range fits {
 		comp, why := f.conf.chooseComp(m.compOffers())
 		if why == "" {
 			why = sa.cannotCarry(f.conf)
@@ -323,6 +327,7 @@ func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer)
 			continue
 		}
 		if choice != nil {
+			a.more = sa.otherFits(fits, i, f, tsi, tsr)
 			a.conf, a.tsi, a.tsr, a.traffic, a.choice, a.comp = f.conf, f.tsi, f.tsr, f.traffic, choice, comp
 			return nil
 		}

@@ -222,6 +222,7 @@ func (t *childTask) refusedWith(sa *ikeSA, n *message.Notify) {
 		t.notFound(sa)
 	case kind == message.NO_ADDITIONAL_SAS:
 		t.elsewhere(sa, n)
+	case kind == message.SINGLE_PAIR_REQUIRED && t.singlePair(sa):
 	default:
 		if t.replace != nil {
 			t.replace.rekeying = false
@@ -266,6 +267,7 @@ func (t *childTask) elsewhere(sa *ikeSA, n *message.Notify) {
 		sa.taskDone()
 		return
 	}
+	sa.full = true
 	sa.e.trace(trace.Info, reasonNoAdditionalSAs, "the peer takes no more children here; making another IKE SA", sa.attrs()...)
 	t.drop("it is made in another IKE SA")
 	sa.taskDone()

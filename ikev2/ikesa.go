@@ -48,6 +48,7 @@ type ikeSA struct {
 	expires         time.Time // zero: never
 	heard           time.Time
 	closing         bool // a deletion is queued
+	full            bool // the peer takes no more children here (NO_ADDITIONAL_SAS)
 	announced       bool // IKEUp was emitted, and IKEDown is due
 	postponed       []task
 	x               exchanger
@@ -88,6 +89,7 @@ type setup struct {
 type want struct {
 	child  *Child
 	packet *kernel.Selector
+	only   *trafficSet // the traffic to ask for instead of the child's; nil: none
 }
 
 // newSA makes an IKE SA in state IDLE.

@@ -27,7 +27,7 @@ func (e *Engine) initiate(in Initiate) {
 	w := want{child: c, packet: in.Packet}
 	var starting *ikeSA
 	for _, sa := range e.byRemote[r.Name] {
-		if sa.state == stateEstablished && !sa.closing && !sa.leaving() {
+		if sa.state == stateEstablished && !sa.closing && !sa.full && !sa.leaving() {
 			sa.enqueue(&childTask{negotiation: negotiation{want: w}})
 			return
 		}

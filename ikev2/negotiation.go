@@ -34,9 +34,12 @@ func (n *negotiation) payloads(sa *ikeSA, use keUse) (list []message.Payload, wh
 		return nil, why
 	}
 	set, ok := offerTraffic(c.conf.setsFor(sa), n.want.packet)
-	if n.replace != nil {
+	switch {
+	case n.replace != nil:
 		// RFC 7296 §2.9.2: the same traffic, and no packet's own selectors.
 		set, ok = n.replace.traffic, true
+	case n.want.only != nil:
+		set, ok = *n.want.only, true
 	}
 	if !ok {
 		return nil, fmt.Sprintf("%s has no traffic for %s", c.conf.place(), sa.peer.Addr())
@@ -136,6 +139,7 @@ func (n *negotiation) accept(sa *ikeSA, m *received, ni, nr, shared []byte, done
 			return
 		}
 		c.up()
+		n.askForMore(sa, m)
 		if done != nil {
 			done("")
 		}

@@ -37,6 +37,7 @@ const (
 
 	// why a child SA is not set up
 	reasonTSUnacceptable  = "ts_unacceptable"
+	reasonNarrowed        = "narrowed"      // the peer grants part of the traffic; more is to be had in other child SAs
 	reasonModeMismatch    = "mode_mismatch" // transport asked, tunnel configured, or the reverse
 	reasonKernel          = "kernel"        // the kernel refused an SA
 	reasonNoAdditionalSAs = "no_additional_sas"

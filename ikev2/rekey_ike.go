@@ -309,9 +309,15 @@ func (t *rekeyTask) refused(sa *ikeSA, m *received, n *message.Notify) {
 			return
 		}
 	}
-	if kind == message.TEMPORARY_FAILURE && t.tries < retryTries && sa.state == stateEstablished {
+	switch {
+	case kind == message.TEMPORARY_FAILURE && t.tries < retryTries && sa.state == stateEstablished:
 		sa.postpone(&rekeyTask{tries: t.tries + 1})
-	} else {
+	case kind == message.NO_ADDITIONAL_SAS && len(sa.remote.Peers) > 0 && !sa.remote.Passive:
+		// RFC 7296 §4: such a peer does not rekey; a new IKE SA takes its place.
+		sa.e.trace(trace.Info, reasonNoAdditionalSAs, "the peer does not rekey IKE SAs; making another one", sa.attrs()...)
+		sa.full = true
+		defer sa.reauthenticate()
+	default:
 		sa.e.trace(trace.ProtoErr, reasonPeerRefused, fmt.Sprintf("the peer does not rekey the IKE SA: %s; it ends with its lifetime", kind), sa.attrs()...)
 	}
 	sa.taskDone()
