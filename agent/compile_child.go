@@ -55,8 +55,8 @@ func (c *compiler) child(p config.Pair) {
 		child.Lifetime = kernel.Lifetime{Time: bundle.Lifetime, Bytes: bundle.LifetimeBytes}
 		child.Replay = bundle.ReplayWindow
 		if c.o.Kernel != nil && !c.o.Kernel.ByteLifetimes && bundle.LifetimeBytes != 0 {
-			c.find(config.Warning, bundle.Pos, "byte-lifetime", "", "this kernel does not count octets: ipsec_sa_lifetime_byte has no effect")
-			child.Lifetime.Bytes = 0
+			c.find(config.Advice, bundle.Pos, "byte-lifetime", "", "this kernel does not keep ipsec_sa_lifetime_byte itself: it is asked every 10 seconds what has passed")
+			child.CountBytes = true
 		}
 		if c.o.Kernel != nil && bundle.ReplayWindow > c.o.Kernel.MaxReplay {
 			c.find(config.Warning, bundle.Pos, "replay-window", "", "this kernel's largest anti-replay window is %d packets", c.o.Kernel.MaxReplay)

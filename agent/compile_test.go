@@ -269,7 +269,7 @@ func TestCompileFindings(t *testing.T) {
 		{"identity of a missing interface", `fqdn "a.example"`, "ipaddr MY_IPV4%eth9", nil, config.Error, "this host has no such address"},
 		{"two reqids", "direction inbound;", "direction inbound; reqid 3;", nil, config.Warning, "both directions use 77"},
 		{"kernel without ESN", "", "", &kernel.Capabilities{MaxReplay: 64, Encr: []transform.ENCR{transform.ENCR_AES_GCM_16}}, config.Warning, "no extended sequence numbers"},
-		{"kernel without bytes", "", "", &kernel.Capabilities{MaxReplay: 64, ESN: true, Encr: []transform.ENCR{transform.ENCR_AES_GCM_16}}, config.Warning, "does not count octets"},
+		{"kernel without bytes", "", "", &kernel.Capabilities{MaxReplay: 64, ESN: true, Encr: []transform.ENCR{transform.ENCR_AES_GCM_16}}, config.Advice, "does not keep ipsec_sa_lifetime_byte itself"},
 		{"kernel without algorithms", "", "", &kernel.Capabilities{}, config.Error, "the kernel can do none of the algorithms of policy \"p\""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -158,8 +158,13 @@ type Child struct {
 	Proposals []ChildProposal
 	Comp      []transform.COMP // IPComp, which both ends must then use (RFC 7296 §2.22); empty: not used
 	Lifetime  kernel.Lifetime  // hard; the soft limit is jittered below it
-	Replay    uint32
-	Binding   kernel.Binding // of its policies, and through it of its SAs
+
+	// CountBytes says that the kernel does not keep Lifetime.Bytes itself: it is asked
+	// now and then what has passed.
+	CountBytes bool
+
+	Replay  uint32
+	Binding kernel.Binding // of its policies, and through it of its SAs
 }
 
 // ---- making an engine ----

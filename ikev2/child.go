@@ -97,10 +97,7 @@ func (c *childSA) setLifetimes() {
 		c.soft.Time = c.sa.e.jitter(c.hard.Time, c.initiator)
 	}
 	if c.hard.Bytes > 0 {
-		c.soft.Bytes = c.hard.Bytes / 100 * 80
-		if !c.initiator {
-			c.soft.Bytes = c.hard.Bytes / 100 * 88
-		}
+		c.soft.Bytes = c.hard.Bytes / 1000 * c.sa.e.permille(c.initiator)
 	}
 }
 

@@ -153,6 +153,9 @@ func (c *childSA) kernelSA(out bool) kernel.SA {
 		SAID: c.said(out), Mode: c.conf.outerMode(), ReqID: c.conf.ReqID, Encap: c.encap,
 		Encr: c.suite.encr.ID, Integ: c.suite.integ, ESN: c.suite.sn == transform.SN_EXTENDED, Soft: c.soft, Hard: c.hard,
 	}
+	if c.conf.CountBytes {
+		k.Soft.Bytes, k.Hard.Bytes = 0, 0
+	}
 	c.direct(&k, out)
 	if !out {
 		k.Replay = c.conf.Replay

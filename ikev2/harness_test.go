@@ -352,6 +352,8 @@ type testKernel struct {
 	// fail refuses requests.
 	fail func(kernel.Op) error
 	ops  []kernel.Op
+	// carried is what GetSA says of an SA.
+	carried map[kernel.SAID]uint64
 }
 
 func newTestKernel() *testKernel {
@@ -382,6 +384,13 @@ func (k *testKernel) apply(r kernel.Request) kernel.Result {
 		op.SA.EncrKey, op.SA.IntegKey = slices.Clone(op.SA.EncrKey), slices.Clone(op.SA.IntegKey)
 		delete(k.reserved, op.SA.SAID)
 		k.sas[op.SA.SAID] = op.SA
+	case kernel.GetSA:
+		sa, ok := k.sas[op.ID]
+		if !ok {
+			res.Err = kernel.ErrNotFound
+			return res
+		}
+		res.SAs = []kernel.SAState{{SA: sa, Bytes: k.carried[op.ID]}}
 	case kernel.UpdateSA:
 		res.Err = k.update(op.SA)
 	case kernel.DeleteSA:

@@ -185,20 +185,24 @@ func (sa *ikeSA) establish() {
 	sa.armGrace()
 }
 
-// jitter is a soft limit below a hard one: 80 to 85 % for the initiator and 86
-// to 90 % for the responder, so that both ends seldom rekey at the same time
-// (RFC 7296 §2.8.1).
+// jitter is a soft limit below a hard one.
 func (e *Engine) jitter(hard time.Duration, initiator bool) time.Duration {
-	low, span := 86, 40
+	return hard / 1000 * time.Duration(e.permille(initiator))
+}
+
+// permille is a soft limit in thousandths of a hard one: 800 to 850 for the
+// initiator and 860 to 900 for the responder, so that both ends seldom rekey at the
+// same time (RFC 7296 §2.8.1).
+func (e *Engine) permille(initiator bool) uint64 {
+	low, span := uint64(860), uint64(40)
 	if initiator {
-		low, span = 80, 50
+		low, span = 800, 50
 	}
 	var b [1]byte
 	if e.random(b[:]) != nil {
 		b[0] = 128
 	}
-	permille := time.Duration(low*10 + int(b[0])*span/255)
-	return hard / 1000 * permille
+	return low + uint64(b[0])*span/255
 }
 
 // notHalfOpen takes the IKE SA out of the count of half-open ones.

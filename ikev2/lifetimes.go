@@ -24,6 +24,7 @@ func (c *childSA) limits() (soft, hard time.Time) {
 
 // armChildren sets the timer of the IKE SA's children to the earliest of their limits.
 func (sa *ikeSA) armChildren() {
+	sa.armOctets()
 	var next time.Time
 	for _, c := range sa.children {
 		soft, hard := c.limits()

@@ -259,7 +259,7 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 		}
 	}
 	sa.passHeir(next)
-	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry, timerChildLimit} {
+	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry, timerChildLimit, timerOctets} {
 		sa.stopTimer(k)
 	}
 	next.announceWindow()

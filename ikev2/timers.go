@@ -19,6 +19,7 @@ const (
 	timerRetry                       // postponed exchanges may be tried again
 	timerChildren                    // a child's lifetime is over, and the kernel does not say so
 	timerChildLimit                  // setting up a child takes too long
+	timerOctets                      // the kernel is to be asked what children have carried
 	timerReauth                      // the authentication is to be repeated
 	timerFragments                   // the missing fragments of a message are waited for no longer
 	timerCount
@@ -127,6 +128,8 @@ func (sa *ikeSA) fire(kind timerKind) {
 		sa.retryPostponed()
 	case timerChildren:
 		sa.checkChildren()
+	case timerOctets:
+		sa.askOctets()
 	case timerChildLimit:
 		sa.checkChildLimit()
 	case timerReauth:
