@@ -21,6 +21,9 @@ var (
 	deflate = Proposal{Protocol: kernel.IPComp, Comp: []transform.COMP{transform.COMP_DEFLATE}}
 )
 
+// sha1Proposal is what the original kinkd offers.
+var sha1Proposal = Proposal{Protocol: kernel.ESP, Encr: []Encryption{{ID: transform.ENCR_AES_CBC, KeyBits: 128}}, Integ: []transform.INTEG{transform.AUTH_HMAC_SHA1_96}}
+
 // with makes a bundle; the order must not matter.
 func with(p Proposal, outer ...Proposal) Proposal {
 	p.Outer = outer

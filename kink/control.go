@@ -166,6 +166,11 @@ func (e *Engine) reconfigure(s *Settings) {
 	for _, p := range e.peers {
 		p.remote = kept[p.remote]
 	}
+	for principal, d := range e.debts {
+		if d.to.remote = kept[d.to.remote]; d.to.remote == nil {
+			e.forgive(principal)
+		}
+	}
 	for _, t := range e.transactions() {
 		if r := kept[t.target.remote]; r != nil {
 			t.target.remote = r
@@ -209,6 +214,9 @@ func (e *Engine) shutdown() {
 	for _, p := range e.peers {
 		e.stop(&p.liveness)
 	}
+	for principal := range e.debts {
+		e.forgive(principal)
+	}
 	var up []*pair
 	for _, sa := range e.allPairs() {
 		switch {
@@ -228,22 +236,40 @@ func (e *Engine) kernelEvent(ev kernel.Event) {
 		sa := e.bySAID[ev.ID]
 		switch {
 		case sa == nil || !sa.hasIn: // a reservation ends by itself; its SPI stays ours
+		case ev.Hard && sa.state == pairUp:
+			// The peer counts other octets, and its clock is another's: it is told.
+			e.deletePairs([]*pair{sa}, "its lifetime is over")
 		case ev.Hard:
 			sa.remove("its lifetime is over")
 		default:
 			sa.rekey()
 		}
 	case kernel.Deleted:
-		if sa := e.bySAID[ev.ID]; sa != nil && sa.state == pairUp {
-			e.deletePairs([]*pair{sa}, "somebody deleted its SA in the kernel")
+		if sa := e.bySAID[ev.ID]; sa != nil {
+			e.lostSAs([]*pair{sa}, "somebody deleted its SA in the kernel")
 		}
 	case kernel.Flushed:
-		var up []*pair
+		var lost []*pair
 		for _, sa := range e.allPairs() {
-			if sa.state == pairUp && (ev.Proto == 0 || slices.Contains(sa.child.protocols(), ev.Proto)) {
-				up = append(up, sa)
+			if ev.Proto == 0 || slices.Contains(sa.child.protocols(), ev.Proto) {
+				lost = append(lost, sa)
 			}
 		}
-		e.deletePairs(up, "somebody flushed the kernel's SAs")
+		e.lostSAs(lost, "somebody flushed the kernel's SAs")
 	}
+}
+
+// lostSAs ends pairs whose SAs somebody took. One that is being made is ended when it
+// stands, for the peer is making its half.
+func (e *Engine) lostSAs(list []*pair, why string) {
+	var up []*pair
+	for _, sa := range list {
+		switch {
+		case sa.state == pairUp:
+			up = append(up, sa)
+		case sa.state == pairMaking && (sa.hasIn || sa.hasOut):
+			sa.lost = why
+		}
+	}
+	e.deletePairs(up, why)
 }

@@ -29,6 +29,7 @@ type creation struct {
 	replaces *pair            // the pair that is rekeyed, nil for none
 	payload  message.Payload  // what is sent
 	triedSPI bool
+	declined bool // by a notification of the peer's
 	over     bool
 }
 
@@ -220,6 +221,9 @@ func (c *creation) fail(t *transaction, reason, text string) {
 	if c.sa.claimed() {
 		e.deletePairs([]*pair{c.sa}, text) // the peer has its half
 	} else {
+		if t.sent && !c.declined {
+			c.sa.owe() // it may have its half all the same
+		}
 		c.sa.remove(text)
 	}
 	if old := c.replaces; old != nil {

@@ -200,11 +200,13 @@ func (c *creation) refused(t *transaction, r *refusal) {
 		e.begin(t.target, &createTask{ops: []*creation{again}})
 	case r.Kind == isakmp.INVALID_SPI && !c.triedSPI:
 		e.trace(trace.Info, reasonInvalidSPI, "the peer has an SA with this SPI; once more with another one", c.sa.attrs()...)
+		c.sa.owe() // what has the SPI there is from a CREATE whose answer did not come
 		c.sa.dropInbound()
 		again := &creation{sa: c.sa, bundles: c.bundles, ke: c.ke, private: c.private, replaces: c.replaces, triedSPI: true}
 		c.over = true
 		e.begin(t.target, &createTask{ops: []*creation{again}})
 	default:
+		c.declined = true
 		c.fail(t, notifyReason(r.Kind), fmt.Sprintf("the peer answers %v; offered was %s for %v", r.Kind, described(c.bundles), c.sa.selector))
 	}
 }

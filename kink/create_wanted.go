@@ -3,6 +3,7 @@ package kink
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"racoon2/ikev2/transform"
 	"racoon2/kernel"
@@ -286,7 +287,7 @@ type exchanged struct{ public, shared []byte }
 // as well where the optimistic proposal was taken as it is. Otherwise Nr goes into
 // the keys and the outbound SA waits for the ACK (RFC 4430 §3.2).
 func (w *acceptance) install(sa *pair, o offer, got choice, x exchanged) {
-	twoWay := got.optimistic && o.public == nil && !w.a.remote.ThreeWay
+	twoWay := got.optimistic && o.public == nil && !w.a.remote.ThreeWay && !w.e.mayHaveAnswered(w.a.remote, got.suites)
 	var nr []byte
 	var err error
 	if !twoWay {
@@ -320,6 +321,24 @@ func (w *acceptance) install(sa *pair, o offer, got choice, x exchanged) {
 		}
 	})
 }
+
+// mayHaveAnswered says that the CREATE may be one that this host answered before it
+// started: then the keys of an answer in two messages would be the same again, with
+// sequence numbers from the start, and old packets would be taken once more. A nonce
+// of this host's makes them others. Not so for what the original kinkd offers: as initiator it
+// does not put the nonce into the keys of an optimistic SA.
+func (e *Engine) mayHaveAnswered(r *Remote, suites []isakmp.Suite) bool {
+	if e.now.Sub(e.cfg.Start) >= max(startWindow, 2*r.Retry.cycle()) {
+		return false
+	}
+	s := suites[0]
+	old := len(suites) == 1 && s.Protocol == isakmp.PROTO_IPSEC_ESP && !s.Encr.AEAD() &&
+		(s.Integ == transform.AUTH_HMAC_SHA1_96 || s.Integ == transform.AUTH_HMAC_MD5_96)
+	return !old
+}
+
+// startWindow is longer than anybody retransmits.
+const startWindow = 2 * time.Minute
 
 // agree writes the answer for a pair whose SAs are in.
 func (w *acceptance) agree(sa *pair, o offer, got choice, nr, public []byte) {

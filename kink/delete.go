@@ -91,6 +91,11 @@ func (d *deleteTask) logNotifies(t *transaction, payloads []message.Payload) {
 }
 
 func (d *deleteTask) failed(_ *transaction, _, _ string) {
+	for _, sa := range d.pairs {
+		if sa.state == pairDeleting {
+			sa.owe()
+		}
+	}
 	d.finish("the peer was not reached")
 }
 

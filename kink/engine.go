@@ -38,6 +38,7 @@ type Engine struct {
 	timers    timers
 	counters  map[string]uint64
 
+	debts     map[string]*debt // by principal
 	strangers strangers
 	refusals  bucket // answers in the clear
 }
@@ -54,7 +55,7 @@ func New(cfg Config) *Engine {
 		pairs:     make(map[uint64]*pair), pairsOf: make(map[string][]*pair), bySAID: make(map[kernel.SAID]*pair),
 		jobs: make(map[uint64]func(any, error)), tickets: make(map[uint64]func(Ticket, error)),
 		routes: make(map[uint64]func(netip.Addr, error)), kernelOps: make(map[uint64]func(kernel.Result)),
-		counters: make(map[string]uint64), refusals: bucket{rate: 100},
+		counters: make(map[string]uint64), debts: make(map[string]*debt), refusals: bucket{rate: 100},
 	}
 	// XIDs count from a random number, so that those of two runs differ (RFC 4430
 	// §4 allows both). Without randomness they count from 0, and sending will fail.

@@ -78,7 +78,7 @@ func (n *node) boot() {
 	n.keys = make(map[kernel.SAID]kernel.SA)
 	n.krb.seen = make(map[string]bool)
 	n.krb.cache = make(map[string]*testTicket)
-	n.e = New(Config{Rand: rand.NewChaCha8(seed), Settings: n.settings, Kerberos: n.krb, Start: n.clock()})
+	n.e = New(Config{Rand: rand.NewChaCha8(seed), Settings: n.settings, Kerberos: n.krb, Start: n.clock().Add(-time.Hour)})
 }
 
 func (n *node) clock() time.Time { return n.w.now.Add(n.offset) }

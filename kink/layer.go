@@ -126,6 +126,7 @@ func (sa *pair) reserve(done func(error)) {
 				failed = fmt.Errorf("the kernel gives SPI %v for %v, which cannot be", r.SPI, l.proto)
 			default:
 				l.spiIn = r.SPI
+				sa.reuse(l)
 				sa.e.bySAID[sa.said(l, false)] = sa
 			}
 			if left == 0 {

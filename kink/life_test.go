@@ -664,6 +664,8 @@ func TestEventsOfTheKernel(t *testing.T) {
 	}
 	a.handle(KernelEvent{Event: kernel.Expire{ID: out, Hard: true}})
 	b.handle(KernelEvent{Event: kernel.Expire{ID: out, Hard: true}})
+	w.settle() // each tells the other, whose limit may be another
+	w.pass(11 * time.Second)
 	w.wantPairs(0)
 	w.create(a)
 	w.wantPairs(1)

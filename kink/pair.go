@@ -53,8 +53,9 @@ type pair struct {
 	established   time.Time
 	announced     bool // ChildUp was emitted
 
-	rekeying bool // a CREATE that replaces it is under way
-	replaced bool // another pair has taken over
+	lost     string // why its SAs are gone from the kernel, where that came to pass in the making
+	rekeying bool   // a CREATE that replaces it is under way
+	replaced bool   // another pair has taken over
 	timer    timer
 }
 
@@ -89,6 +90,7 @@ func (e *Engine) allPairs() []*pair {
 // replaceInbound puts the inbound SAs in once more, with other keys. No kernel
 // changes the keys of an SA, so they go first.
 func (sa *pair) replaceInbound(done func(error)) {
+	sa.lost = "" // what was lost is put in again
 	if sa.hasIn {
 		for _, l := range sa.layers {
 			sa.e.deleteSA(sa.said(l, false))
@@ -125,6 +127,9 @@ func (sa *pair) up() {
 	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("SA pair %s with %s is up: %s, %v", sa.child.Name, sa.target.principal, together(sa.suites()), sa.selector), sa.attrs()...)
 	e.do(ChildUp{Remote: sa.target.remote.Name, Child: sa.child.Name, Peer: sa.target.principal, Info: sa.info(), Again: sa.carriedOn()})
 	e.watch(sa.target.principal)
+	if why := sa.lost; why != "" {
+		e.deletePairs([]*pair{sa}, why)
+	}
 }
 
 // complete installs the outbound SA of a pair whose ACK has come.

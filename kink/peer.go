@@ -16,6 +16,7 @@ type peer struct {
 	remote    *Remote
 	addr      netip.AddrPort
 	epoch     uint32        // 0: not known
+	restarted time.Time     // when the epoch was heard first
 	offset    time.Duration // its clock less ours (RFC 4430 §3.5)
 	etype     int32
 	ticket    time.Time
@@ -36,10 +37,25 @@ func (e *Engine) peerOf(principal string) *peer {
 	return p
 }
 
+// lateMessage is how long a message of a peer's former life may be on its way.
+const lateMessage = 2 * time.Minute
+
+// late says that a message with this epoch was sent before the peer restarted. Epochs
+// are times: an older one is a clock that was put back, or a message that was overtaken.
+func (p *peer) late(now time.Time, epoch uint32) bool {
+	return epoch != 0 && p.epoch != 0 && int32(epoch-p.epoch) < 0 && now.Sub(p.restarted) < lateMessage
+}
+
 // heard notes an authenticated message. A new epoch means that the peer has lost
-// its SAs, so all that were made with it go (RFC 4430 §3.7).
-func (e *Engine) heard(s Session, epoch uint32, r *Remote, addr netip.AddrPort) *peer {
+// its SAs, so all that were made with it go (RFC 4430 §3.7). It is false for a message of
+// the peer's former life, which must have no effect.
+func (e *Engine) heard(s Session, epoch uint32, r *Remote, addr netip.AddrPort) (*peer, bool) {
 	p := e.peerOf(s.Peer())
+	if p.late(e.now, epoch) {
+		e.trace(trace.ProtoWarn, reasonLate, fmt.Sprintf("a message of before the restart of %s: its epoch is %s, now it is %s", p.principal,
+			epochTime(epoch), epochTime(p.epoch)), attr("peer", p.principal))
+		return p, false
+	}
 	p.local, p.etype, p.ticket, p.heard, p.addr = s.Local(), s.EType(), s.Expires(), e.now, addr
 	e.strangers.known(e.now, addr.Addr())
 	if r != nil {
@@ -49,18 +65,22 @@ func (e *Engine) heard(s Session, epoch uint32, r *Remote, addr netip.AddrPort) 
 	case epoch == 0:
 		e.trace(trace.ProtoWarn, "", "the peer's epoch is 0 and says nothing", attr("peer", p.principal))
 	case p.epoch == 0:
-		p.epoch = epoch
-	case p.epoch != epoch:
+		p.epoch, p.restarted = epoch, e.now
+		e.pay(p.principal)
+	case p.epoch == epoch:
+		e.pay(p.principal)
+	default:
 		e.trace(trace.Info, reasonPeerRestart, fmt.Sprintf("%s has restarted: its epoch was %s and is %s", p.principal,
 			epochTime(p.epoch), epochTime(epoch)), attr("peer", p.principal))
-		p.epoch = epoch
+		p.epoch, p.restarted = epoch, e.now
 		e.restarted(p)
 	}
-	return p
+	return p, true
 }
 
 // restarted removes what the peer has lost, and makes anew what this host had made.
 func (e *Engine) restarted(p *peer) {
+	e.forgive(p.principal)
 	for _, a := range slices.Clone(e.answersOf[p.principal]) {
 		if a.key.epoch != p.epoch {
 			e.forget(a)

@@ -14,6 +14,7 @@ const (
 	reasonReplayCache    = "replay_cache"    // its authenticator cannot be remembered
 	reasonDecrypt        = "decrypt"         // its KINK_ENCRYPT cannot be read
 	reasonStaleReply     = "stale_reply"     // answers nothing that is outstanding
+	reasonLate           = "late"            // from before the peer's restart
 	reasonUnexpected     = "unexpected"      // an ACK that nothing waits for
 	reasonRetransmission = "retransmission"  // a command seen before, answered again
 	reasonUnprotected    = "unauthenticated" // an error that anybody could have sent; only remembered

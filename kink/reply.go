@@ -85,7 +85,11 @@ func (t *transaction) lateError(m *message.Message) bool {
 // authentic takes a REPLY that the peer made for one of our AP-REQs.
 func (t *transaction) authentic(m *message.Message, rep message.APRep, s ClientSession, in Datagram) {
 	e := t.e
-	e.heard(s, rep.Epoch, t.target.remote, t.target.addr).userToUser = s.UserToUser()
+	p, ok := e.heard(s, rep.Epoch, t.target.remote, t.target.addr)
+	if !ok {
+		return
+	}
+	p.userToUser = s.UserToUser()
 	switch t.state {
 	case stateAcking:
 		// The ACK was lost: the peer asks for it again.

@@ -88,7 +88,9 @@ func (e *Engine) commandArrived(m *message.Message, in Datagram) {
 	}
 	r := e.remoteOf(s.Local(), s.Peer(), in.Remote.Addr())
 	if r != nil {
-		e.heard(s, req.Epoch, r, in.Remote)
+		if _, ok := e.heard(s, req.Epoch, r, in.Remote); !ok {
+			return
+		}
 	}
 	key := answerKey{s.Peer(), req.Epoch, m.XID}
 	if m.Type == message.ACK {

@@ -44,6 +44,7 @@ func (s *statusTask) failed(t *transaction, reason, text string) {
 	e.trace(trace.ProtoErr, reasonPeerDead, s.peer.principal+" is dead: "+text, t.attrs()...)
 	for _, sa := range slices.Clone(e.pairsOf[s.peer.principal]) {
 		if sa.state != pairMaking {
+			sa.owe()
 			sa.remove("the peer is dead")
 		}
 	}

@@ -64,6 +64,7 @@ type transaction struct {
 		session ClientSession
 	}
 	sends    int // of the command, in this round
+	sent     bool
 	timer    timer
 	needsAck bool
 	rounds   uint64 // counts restarts, so that late results fall to the ground
@@ -217,6 +218,7 @@ func (t *transaction) command(kind message.Type, inner []message.Payload) error 
 	if err != nil {
 		return err
 	}
+	t.sent = true
 	if kind != message.ACK {
 		t.sessions = append(t.sessions, s)
 		if len(t.sessions) > maxOutstanding {

@@ -86,7 +86,7 @@ func newEndpoint(t testing.TB, me Principal, addr string, peer Principal, peerAd
 		}},
 	}}}
 	n := &endpoint{t: t, host: h, addr: mine, kernel: fake.New(addr), clock: clock, keys: make(map[kernel.SAID][]byte)}
-	n.engine = kink.New(kink.Config{Rand: rand.Reader, Kerberos: h, Settings: settings, Start: *clock})
+	n.engine = kink.New(kink.Config{Rand: rand.Reader, Kerberos: h, Settings: settings, Start: clock.Add(-time.Hour)})
 	return n
 }
 
