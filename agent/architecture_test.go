@@ -30,7 +30,7 @@ var rooms = []room{
 	{".", []string{"agent/cli"}, "the commands are everything"},
 	{"agent/cli", []string{"agent", "agent/logging", "config", "config/convert", "policy/spmif"}, "prints findings and asks a running agent"},
 	{"agent/logging", []string{"kernel/trace"}, "logs what cores trace"},
-	{"agent/sim", []string{"agent", "config", "ikev2", "ikev2/...", "kernel", "kernel/fake", "kernel/trace", "policy"}, "runs the real cores"},
+	{"agent/sim", []string{"agent", "config", "ikev2", "ikev2/...", "kernel", "kernel/fake", "kernel/trace", "kink", "kink/kerberos", "kink/message", "policy"}, "runs the real cores"},
 	{"agent/integration", []string{"..."}, "tests of the whole program"},
 	{"agent", []string{"agent/logging", "config", "policy", "policy/spmif", "resolver", "resolver/dns", "ikev2", "ikev2/message", "ikev2/transform", "kink", "kink/kerberos", "kernel", "kernel/..."}, "the process"},
 	{"config/convert", []string{"config"}, "writes racoon2.conf"},

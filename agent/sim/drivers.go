@@ -103,7 +103,7 @@ func (h *Host) perform(s *shard, effect ikev2.Effect) {
 	switch e := effect.(type) {
 	case ikev2.Send:
 		for _, one := range h.tapSend(e) {
-			h.w.net.sendIKE(h, one)
+			h.w.net.sendUDP(h, one.Local, one.Remote, one.Data, h.w.wire)
 		}
 	case ikev2.KernelRequest:
 		h.submit(e.Request)
@@ -142,8 +142,7 @@ func (h *Host) performPolicy(effect policy.Effect) {
 	case policy.KernelRequest:
 		h.submit(e.Request)
 	case policy.Initiate:
-		in := ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}
-		h.later(0, func() { h.engineInput(h.shardFor(e.Remote), in) })
+		h.initiate(e)
 	case policy.Route:
 		local, err := h.route(e.Remote)
 		h.later(0, func() { h.policyInput(policy.Routed{Remote: e.Remote, Local: local, Err: err}) })
@@ -152,6 +151,12 @@ func (h *Host) performPolicy(effect policy.Effect) {
 			h.trace(e.Event)
 		}
 	}
+}
+
+// initiateIKE hands the policy manager's wish to the shard that is for it.
+func (h *Host) initiateIKE(e policy.Initiate) {
+	in := ikev2.Initiate{Remote: e.Remote, Child: e.Child, Packet: e.Packet}
+	h.later(0, func() { h.engineInput(h.shardFor(e.Remote), in) })
 }
 
 // trace notes what a core counts; its words are the cores' own business.

@@ -15,11 +15,16 @@ import (
 	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kernel/fake"
+	"racoon2/kink"
+	"racoon2/kink/kerberos"
 	"racoon2/policy"
 )
 
 // configName is the name of every host's racoon2.conf.
 const configName = "/etc/racoon2/racoon2.conf"
+
+// krb5conf is every host's krb5.conf.
+const krb5conf = "[libdefaults]\ndefault_realm = EXAMPLE.ORG\n"
 
 // Virtual durations of what is not the network.
 const (
@@ -46,6 +51,7 @@ type Host struct {
 	compiled *agent.Compiled
 	shared   *ikev2.Shared
 	shards   []*shard
+	kink     *kinkSide // nil without KINK
 	manager  *policy.Manager
 	wakes    map[any]time.Duration // next wake-up that is planned, by core
 
@@ -55,8 +61,8 @@ type Host struct {
 	owners     map[kernel.SAID]kernel.Owner
 	installed  map[kernel.SAID]*installedSA
 	reserved   map[kernel.SAID]bool
-	ever       map[uint32]inOut // SAs ever installed, by reqid
-	homes      map[string]int   // by remote: the shard that has its children
+	ever       map[transformID]inOut // SAs ever installed
+	homes      map[string]int        // by remote: the shard that has its children
 
 	spinAt    time.Duration
 	spinCount int
@@ -82,7 +88,7 @@ func (h *Host) newKernel() {
 	h.owners = make(map[kernel.SAID]kernel.Owner)
 	h.installed = make(map[kernel.SAID]*installedSA)
 	h.reserved = make(map[kernel.SAID]bool)
-	h.ever = make(map[uint32]inOut)
+	h.ever = make(map[transformID]inOut)
 }
 
 // compile loads a configuration from memory, as agent does from disk.
@@ -107,6 +113,12 @@ func (h *Host) compile(text string) (*agent.Compiled, error) {
 			return []byte(secret), nil
 		},
 		Kernel: &h.kernel.Capabilities,
+		KINK: agent.KINKOptions{
+			Host:     func() string { return h.Name + ".example.org" },
+			NamesOf:  func(netip.Addr) []string { return nil },
+			Krb5Conf: func(string) (*kerberos.Krb5Conf, error) { return kerberos.ParseKrb5Conf([]byte(krb5conf)) },
+			Keytab:   func(string) error { return nil },
+		},
 	}
 	if h.compiled != nil {
 		o.ReqIDs = h.compiled.ReqIDs
@@ -159,9 +171,22 @@ func (h *Host) start() {
 			Shard: uint8(n), Rand: h.rand, Shared: h.shared, Settings: h.compiled.IKEv2,
 		})})
 	}
-	h.manager = policy.New(policy.Config{Rand: h.rand, Capabilities: h.kernel.Capabilities})
+	h.dropLeftovers()
+	h.startKINK()
+	h.manager = policy.New(policy.Config{
+		Rand: h.rand, Capabilities: h.kernel.Capabilities, Engines: []kernel.EngineID{kernel.IKEv2, kernel.KINK},
+	})
 	h.policyInput(policy.Addresses{Interfaces: h.interfaces()})
 	h.policyInput(policy.Start{Settings: h.compiled.Policy})
+}
+
+// dropLeftovers deletes the SAs that an earlier life left in the kernel, as agent
+// does before it begins.
+func (h *Host) dropLeftovers() {
+	for _, sa := range h.dumpSAs() {
+		h.apply(kernel.Request{Op: kernel.DeleteSA{ID: sa.SAID}})
+	}
+	clear(h.reserved)
 }
 
 // Up asks for the child of a selector, as an operator does.
@@ -172,6 +197,7 @@ func (h *Host) Flush(remote string) {
 	for _, s := range h.shards {
 		h.engineInput(s, ikev2.Terminate{Remote: remote, Reason: "flushed"})
 	}
+	h.kinkInput(kink.Terminate{Remote: remote, Reason: "flushed"})
 }
 
 // Reconfigure loads another racoon2.conf, as SIGHUP does.
@@ -186,6 +212,7 @@ func (h *Host) Reconfigure(text string) error {
 	for _, s := range h.shards {
 		h.engineInput(s, ikev2.Reconfigure{Settings: compiled.IKEv2})
 	}
+	h.kinkInput(kink.Reconfigure{Settings: compiled.KINK})
 	return nil
 }
 
@@ -219,6 +246,7 @@ func (h *Host) Stop() {
 	for _, s := range h.shards {
 		h.engineInput(s, ikev2.Shutdown{})
 	}
+	h.kinkInput(kink.Shutdown{})
 }
 
 // Foreign does an operation on the kernel as somebody else on the host would.

@@ -29,6 +29,10 @@ const (
 	Window Invariant = "one request at a time"
 	// SameOctets: a retransmission is bitwise identical (RFC 7296 §2.1).
 	SameOctets Invariant = "retransmissions are identical"
+	// FreshProof: no authenticator is used twice (RFC 4430 §9: MUST).
+	FreshProof Invariant = "every KINK message has a new authenticator"
+	// Sealed: KINK's payloads are encrypted and covered by a checksum.
+	Sealed Invariant = "KINK's payloads are sealed"
 	// InboundFirst: an SA to send with comes after the one to receive with.
 	InboundFirst Invariant = "the inbound SA comes first"
 	// NoKeyReuse: no key is installed for two SAs.
@@ -43,6 +47,8 @@ const (
 const (
 	// Flows: traffic that must pass does, both ways; what must not does not.
 	Flows Invariant = "traffic flows"
+	// NoBlackHole: traffic that must pass never stops for longer than the scenario's Gap.
+	NoBlackHole Invariant = "no black hole"
 	// IKEAgree: both ends have the same IKE SAs.
 	IKEAgree Invariant = "both ends agree on IKE SAs"
 	// ChildrenAgree: both ends have the same child SAs, mirrored.

@@ -9,6 +9,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kernel/fake"
+	"racoon2/kink"
 	"racoon2/policy"
 )
 
@@ -49,6 +50,8 @@ func (h *Host) submit(r kernel.Request) {
 			if n := int(r.Owner.Shard); n < len(h.shards) {
 				h.engineInput(h.shards[n], ikev2.KernelResult{Result: result})
 			}
+		case kernel.KINK:
+			h.kinkInput(kink.KernelResult{Result: result})
 		}
 		h.watchPolicies()
 	})
@@ -92,12 +95,14 @@ func (h *Host) apply(r kernel.Request) kernel.Result {
 // added notes a new SA and checks its key.
 func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
 	delete(h.reserved, sa.SAID)
-	h.w.keyUsed(h, sa, key)
+	if sa.Proto != kernel.IPComp { // it has none
+		h.w.keyUsed(h, sa, key)
+	}
 	sa.EncrKey, sa.IntegKey = nil, nil
 	h.installed[sa.SAID] = &installedSA{sa: sa, key: key}
 	twins := 0
 	for _, other := range h.installed {
-		if other.sa.ReqID == sa.ReqID && other.sa.Direction == sa.Direction {
+		if other.sa.ReqID == sa.ReqID && other.sa.Direction == sa.Direction && other.sa.Proto == sa.Proto {
 			twins++
 		}
 	}
@@ -110,16 +115,23 @@ func (h *Host) added(sa kernel.SA, key [sha256.Size]byte) {
 // one. It counts over the kernel's life, for one SA of a pair may end, or be
 // refused, before the other.
 func (h *Host) ordered(sa kernel.SA) {
-	n := h.ever[sa.ReqID]
+	id := transformID{sa.ReqID, sa.Proto}
+	n := h.ever[id]
 	if sa.Direction == kernel.In {
 		n.in++
 	} else {
 		n.out++
 	}
-	h.ever[sa.ReqID] = n
+	h.ever[id] = n
 	if n.in < n.out {
 		h.w.violate(h.Name, InboundFirst, "%v comes without one to receive with", sa)
 	}
+}
+
+// transformID names what a template asks for.
+type transformID struct {
+	reqID uint32
+	proto kernel.Protocol
 }
 
 // inOut counts SAs of each direction.
@@ -188,6 +200,7 @@ func (h *Host) kernelEvents(events []kernel.Event) {
 			for _, s := range h.shards {
 				h.later(0, func() { h.engineInput(s, ikev2.KernelEvent{Event: e}) })
 			}
+			h.later(0, func() { h.kinkInput(kink.KernelEvent{Event: e}) })
 		}
 	}
 }
@@ -217,6 +230,10 @@ func (h *Host) ownedEvent(id kernel.SAID, ev kernel.Event, gone bool) {
 	if gone {
 		delete(h.owners, id)
 		delete(h.installed, id)
+	}
+	if ok && h.alive && owner.Engine == kernel.KINK {
+		h.later(0, func() { h.kinkInput(kink.KernelEvent{Event: ev}) })
+		return
 	}
 	if n := int(owner.Shard); ok && h.alive && n < len(h.shards) {
 		h.later(0, func() { h.engineInput(h.shards[n], ikev2.KernelEvent{Event: ev}) })

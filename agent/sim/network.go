@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"racoon2/ikev2"
 	"racoon2/kernel/fake"
+	"racoon2/kink"
 )
 
 // network carries datagrams between hosts, badly.
@@ -32,41 +32,45 @@ type arrival struct {
 // keepalive is the datagram that keeps a NAT's mapping (RFC 3948 §2.3).
 var keepalive = []byte{0xff}
 
-// sendIKE puts a datagram of an engine on the wire.
-func (n *network) sendIKE(from *Host, s ikev2.Send) {
-	src, dst, ok := n.translate(s.Local, s.Remote)
+// sendUDP puts a datagram of an engine on the wire, under the eyes of x.
+func (n *network) sendUDP(from *Host, local, remote netip.AddrPort, octets []byte, x watcher) {
+	src, dst, ok := n.translate(local, remote)
 	to := n.w.hostAt(dst.Addr())
-	l := line{host: from.Name, to: dst.String(), text: n.w.wire.describe(s.Data)}
+	l := line{host: from.Name, to: dst.String(), text: x.describe(octets)}
 	if to != nil {
 		l.to = to.Name
 	}
-	if !bytes.Equal(s.Data, keepalive) {
+	if !bytes.Equal(octets, keepalive) {
 		n.w.countMessage(from)
-		n.w.wire.sent(from, s.Data)
 	}
+	x.sent(from, to, octets)
 	if !ok || to == nil {
 		l.fate = "no way there"
 		n.w.note(l)
 		return
 	}
-	f := n.decide(from, to, s.Data)
+	f := n.decide(from, to, octets, x)
 	l.fate = f.word
 	n.w.note(l)
 	for _, a := range f.arrivals {
-		data := bytes.Clone(s.Data)
+		data := bytes.Clone(octets)
 		if a.corrupt {
 			data[n.w.rand.IntN(len(data))] ^= byte(1 + n.w.rand.IntN(255))
 		}
-		n.w.busyAfter(a.after, func() { n.arriveIKE(to, src, dst, data) })
+		n.w.busyAfter(a.after, func() { n.arriveUDP(from, to, src, dst, data, x) })
 	}
 }
 
-func (n *network) arriveIKE(to *Host, src, dst netip.AddrPort, data []byte) {
-	if !to.alive || !to.listens(dst.Port()) || bytes.Equal(data, keepalive) {
-		return
+func (n *network) arriveUDP(from, to *Host, src, dst netip.AddrPort, data []byte, x watcher) {
+	switch {
+	case !to.alive || bytes.Equal(data, keepalive):
+	case dst.Port() == to.kinkPort():
+		x.received(to, from, data)
+		to.kinkInput(kink.Datagram{Local: dst, Remote: src, Data: data})
+	case to.listens(dst.Port()):
+		x.received(to, from, data)
+		to.datagram(dst, src, data)
 	}
-	n.w.wire.received(to, data)
-	to.datagram(dst, src, data)
 }
 
 // sendKernel puts a datagram of a kernel on the wire.
@@ -116,9 +120,9 @@ func (n *network) traffic(from, to *Host, d *fake.Datagram, word string) {
 }
 
 // decide applies the first rule that fits, or else chance.
-func (n *network) decide(from, to *Host, data []byte) fate {
+func (n *network) decide(from, to *Host, data []byte, x watcher) fate {
 	for _, r := range n.rules {
-		if r.Count > 0 && r.fits(from.Name, to.Name, data) {
+		if r.Count > 0 && x.fits(r, from.Name, to.Name, data) {
 			r.Count--
 			return r.fate(n.faults.Delay)
 		}

@@ -17,6 +17,7 @@ const established = "ESTABLISHED"
 // rest checks a world that nothing has disturbed for a while.
 func (w *World) rest() {
 	w.probe()
+	w.traffic.gaps()
 	w.flowsEnded = true
 	if !w.runWhile(quietLimit, func() bool { return w.busy > 0 }) {
 		w.violate("", NoStorm, "%d things are still under way after %v without a cause", w.busy, quietLimit)
@@ -31,6 +32,7 @@ func (w *World) rest() {
 		for _, b := range w.hosts[i+1:] {
 			if a.alive && b.alive {
 				w.agree(a, b)
+				w.agreeKINK(a, b)
 			}
 		}
 	}
@@ -192,11 +194,12 @@ func (h *Host) checkKernel() {
 	for _, s := range h.shards {
 		for _, sa := range s.engine.Status() {
 			for _, c := range sa.Children {
-				h.checkHeld(held, c, c.SPIIn, kernel.In)
-				h.checkHeld(held, c, c.SPIOut, kernel.Out)
+				h.checkHeld(held, c.Name, c.SPIIn, kernel.In)
+				h.checkHeld(held, c.Name, c.SPIOut, kernel.Out)
 			}
 		}
 	}
+	h.checkKINK(held)
 	for _, spi := range sortedKeys(held) {
 		h.w.violate(h.Name, KernelAgrees, "SA %v (%v) stands in the kernel, and no engine knows it", spi, held[spi])
 	}
@@ -206,9 +209,9 @@ func (h *Host) checkKernel() {
 }
 
 // checkHeld takes an SA off the list of what the kernel holds.
-func (h *Host) checkHeld(held map[kernel.SPI]kernel.Direction, c ikev2.ChildInfo, spi kernel.SPI, dir kernel.Direction) {
+func (h *Host) checkHeld(held map[kernel.SPI]kernel.Direction, child string, spi kernel.SPI, dir kernel.Direction) {
 	if held[spi] != dir {
-		h.w.violate(h.Name, KernelAgrees, "child %s: SA %v (%v) is not in the kernel", c.Name, spi, dir)
+		h.w.violate(h.Name, KernelAgrees, "child %s: SA %v (%v) is not in the kernel", child, spi, dir)
 	}
 	delete(held, spi)
 }

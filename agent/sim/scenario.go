@@ -22,6 +22,11 @@ type Scenario struct {
 	// Duration is the length of the disturbed part, Settle how long the calm
 	// network then has until everything must stand.
 	Duration, Settle time.Duration
+	// Realm is the Kerberos of hosts that speak KINK.
+	Realm Realm
+	// Gap bounds the time in the calm part in which no packet of a flow that must pass
+	// arrives; 0 is no bound.
+	Gap time.Duration
 	// StopInTurn shuts one host down after the other instead of all at once.
 	StopInTurn bool
 	// MaxMessages bounds the IKE messages of the whole run, retransmissions
@@ -40,6 +45,8 @@ type HostSpec struct {
 	Config string
 	// Files are further files, by absolute name: keys and includes.
 	Files map[string]string
+	// Skew is how far its clock is ahead.
+	Skew time.Duration
 	// Shards is the number of shards of its IKEv2 engine; 0 is one.
 	Shards int
 	// Tap, when set, spoils the host on purpose.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"racoon2/ikev2"
 	"racoon2/policy"
 )
@@ -48,7 +50,7 @@ func (h *Host) enginesIdle() bool {
 			return false
 		}
 	}
-	return true
+	return h.kink == nil || h.kink.engine.Idle()
 }
 
 // left names the states of the IKE SAs that are still there.
@@ -57,6 +59,11 @@ func (h *Host) left() string {
 	for _, s := range h.shards {
 		for _, sa := range s.engine.Status() {
 			text += " " + sa.State
+		}
+	}
+	if h.kink != nil {
+		for _, p := range h.kink.engine.Status() {
+			text += fmt.Sprintf("; KINK with %s: %d pairs, %d transactions", p.Principal, len(p.Children), p.Transactions)
 		}
 	}
 	return "IKE SAs in state" + text
@@ -84,6 +91,7 @@ func (h *Host) checkGone() {
 			h.w.violate(h.Name, Idle, "an engine without SAs still has a timer, at %v", t.Sub(epoch))
 		}
 	}
+	h.checkGoneKINK()
 	if _, ok := h.manager.Deadline(); ok {
 		h.w.violate(h.Name, Idle, "the policy manager still has a timer")
 	}

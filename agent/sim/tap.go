@@ -4,6 +4,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kernel/fake"
+	"racoon2/kink"
 )
 
 // Tap stands between the parts of a host and may spoil what passes: that is
@@ -18,6 +19,9 @@ type Tap struct {
 	Request func(h *Host, r kernel.Request) []kernel.Request
 	// Send sees a datagram of an engine and returns what goes out in its place.
 	Send func(h *Host, s ikev2.Send) []ikev2.Send
+	// KINKInput and KINKSend do so with the KINK engine.
+	KINKInput func(h *Host, in kink.Input) bool
+	KINKSend  func(h *Host, s kink.Send) []kink.Send
 	// Output sees what the kernel puts on the wire for a packet, nil for
 	// nothing, and returns what goes out in its place.
 	Output func(h *Host, p fake.Packet, d *fake.Datagram) *fake.Datagram
@@ -28,6 +32,17 @@ type Tap struct {
 
 func (h *Host) tapInput(in ikev2.Input) bool {
 	return h.spec.Tap == nil || h.spec.Tap.Input == nil || h.spec.Tap.Input(h, in)
+}
+
+func (h *Host) tapKINK(in kink.Input) bool {
+	return h.spec.Tap == nil || h.spec.Tap.KINKInput == nil || h.spec.Tap.KINKInput(h, in)
+}
+
+func (h *Host) tapSendKINK(s kink.Send) []kink.Send {
+	if h.spec.Tap == nil || h.spec.Tap.KINKSend == nil {
+		return []kink.Send{s}
+	}
+	return h.spec.Tap.KINKSend(h, s)
 }
 
 func (h *Host) tapRequest(r kernel.Request) []kernel.Request {

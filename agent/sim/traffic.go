@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"racoon2/kernel"
@@ -139,6 +140,30 @@ func (t *traffic) start(i int, f Flow) {
 		t.w.after(f.Interval, beat)
 	}
 	t.w.after(f.Start, beat)
+}
+
+// gaps holds that in the calm part no flow that must pass stood still for longer than
+// Scenario.Gap.
+func (t *traffic) gaps() {
+	limit := t.w.scenario.Gap
+	if limit == 0 {
+		return
+	}
+	for i, f := range t.w.scenario.Flows {
+		passed := []time.Duration{t.w.scenario.Duration}
+		for _, p := range t.packets {
+			if f.Must == Pass && p.flow == i && !p.reply && p.delivered > 0 && p.sent >= t.w.scenario.Duration {
+				passed = append(passed, p.sent)
+			}
+		}
+		slices.Sort(passed)
+		for n := 1; n < len(passed); n++ {
+			if gap := passed[n] - passed[n-1]; gap > limit {
+				t.w.violate("", NoBlackHole, "%s: nothing passed for %v after %s", packetText(f.selector()), gap, stamp(passed[n-1]))
+				break
+			}
+		}
+	}
 }
 
 // arrived counts the packets of a flow sent between two moments and those

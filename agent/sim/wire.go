@@ -69,8 +69,19 @@ func protected(m message.Header) bool {
 	return m.NextPayload == message.PayloadSK || m.NextPayload == message.PayloadSKF
 }
 
+// watcher watches the datagrams of one protocol of engines.
+type watcher interface {
+	sent(from, to *Host, data []byte)
+	received(to, from *Host, data []byte)
+	describe(data []byte) string
+	fits(r *Rule, from, to string, data []byte) bool
+}
+
 // sent checks a datagram that a host sends.
-func (x *wire) sent(h *Host, data []byte) {
+func (x *wire) sent(h, _ *Host, data []byte) {
+	if bytes.Equal(data, keepalive) {
+		return
+	}
 	m, err := message.DecodeHeader(data)
 	if err != nil {
 		x.w.violate(h.Name, Answered, "sent %d octets that are no IKE message: %v", len(data), err)
@@ -116,7 +127,7 @@ func (x *wire) window(h *Host, k exchangeKey, m message.Header) {
 }
 
 // received notes a datagram that reaches a host, whatever the host makes of it.
-func (x *wire) received(h *Host, data []byte) {
+func (x *wire) received(h, _ *Host, data []byte) {
 	m, err := message.DecodeHeader(data)
 	if err != nil {
 		return
@@ -174,7 +185,7 @@ func (x *wire) describe(data []byte) string {
 }
 
 // fits says whether a rule speaks of a datagram.
-func (r *Rule) fits(from, to string, data []byte) bool {
+func (x *wire) fits(r *Rule, from, to string, data []byte) bool {
 	m, err := message.DecodeHeader(data)
 	if err != nil {
 		return false

@@ -32,6 +32,8 @@ type World struct {
 	hosts      []*Host
 	net        *network
 	wire       *wire
+	kinkWire   *kinkWire
+	kdc        *kdc
 	traffic    *traffic
 	report     *Report
 	keys       map[[sha256.Size]byte][]keyUse // every key ever installed, by digest
@@ -87,7 +89,8 @@ func newWorld(s *Scenario) *World {
 	for _, n := range s.NATs {
 		w.net.nats = append(w.net.nats, newNAT(n))
 	}
-	w.wire = newWire(w)
+	w.wire, w.kinkWire = newWire(w), newKINKWire(w)
+	w.kdc = newKDC(w, s.Realm)
 	w.traffic = newTraffic(w)
 	return w
 }
