@@ -27,12 +27,14 @@ type algorithm struct {
 
 // What is said of algorithms; RFC 8247 is about IKE, RFC 8221 about ESP.
 const (
-	mustNot   = "RFC 8247 and RFC 8221 forbid it or advise against it"
+	mustNot   = "it MUST NOT be used (RFC 8247 §2, RFC 8221 §5 and §6)"
 	obsolete  = "it is obsolete"
+	outdated  = "it is deprecated (RFC 9395)"
 	noSecrecy = "it does not encrypt"
-	weakSHA1  = "RFC 8247 and RFC 8221 keep SHA-1 for old peers alone; use hmac_sha2_256"
-	weak3DES  = "RFC 8247 and RFC 8221 advise against it, and the time it takes depends on the key and the data"
-	smallMODP = "the group is too small (RFC 8247 §2.4)"
+	weakSHA1  = "SHA-1 is on its way out (MUST- in RFC 8247 §2.3 and RFC 8221 §6); use hmac_sha2_256"
+	weak3DES  = "it SHOULD NOT be used (RFC 8221 §5; RFC 8247 §2.1: MAY), and the time it takes depends on the key and the data"
+	tinyMODP  = "the group is too small: MUST NOT be used (RFC 8247 §2.4)"
+	smallMODP = "the group is too small: SHOULD NOT be used (RFC 8247 §2.4)"
 )
 
 var (
@@ -71,12 +73,12 @@ var encryptions = map[string]encryptionName{
 	"des_cbc":      {t.ENCR_DES, fixed, false, false, mustNot},
 	"des_cbc_iv64": {0, fixed, false, false, mustNot},
 	"des_cbc_iv32": {0, fixed, false, false, mustNot},
-	"rc5_cbc":      {0, nil, false, false, mustNot},
-	"idea_cbc":     {0, fixed, false, false, mustNot},
-	"cast128_cbc":  {0, nil, false, false, mustNot},
+	"rc5_cbc":      {0, nil, false, false, outdated},
+	"idea_cbc":     {0, fixed, false, false, outdated},
+	"cast128_cbc":  {0, nil, false, false, outdated},
 	"blowfish_cbc": {0, nil, false, false, mustNot},
 	"3idea_cbc":    {0, fixed, false, false, mustNot},
-	"rc4_cbc":      {0, nil, false, false, mustNot},
+	"rc4_cbc":      {0, nil, false, false, obsolete},
 	"twofish_cbc":  {0, nil, false, false, obsolete},
 }
 
@@ -131,7 +133,7 @@ var groups = withNumbers(map[string]algorithm{
 	"modp8192":   {uint16(t.KE_MODP_8192), true, ""},
 	"curve448":   {uint16(t.KE_CURVE448), true, ""},
 	"x448":       {uint16(t.KE_CURVE448), true, ""},
-	"modp768":    {uint16(t.KE_MODP_768), false, smallMODP},
+	"modp768":    {uint16(t.KE_MODP_768), false, tinyMODP},
 	"modp1024":   {uint16(t.KE_MODP_1024), false, smallMODP},
 	"modp1536":   {uint16(t.KE_MODP_1536), true, smallMODP},
 	"ec2n155":    {3, false, obsolete},
