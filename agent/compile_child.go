@@ -93,8 +93,8 @@ func (c *compiler) traffic(s *config.Selector) []kernel.Selector {
 	return out
 }
 
-// bundles are the alternatives of a policy that IKEv2 can negotiate and that its
-// SPD entries can stand for: the entries name the protocols of the first, so that
+// bundles are the alternatives of a policy that its remote's engines can negotiate and
+// that its SPD entries can stand for: the entries name the protocols of the first, so that
 // alternatives with others are left out.
 func (c *compiler) bundles(pol *config.Policy) []*config.IPsec {
 	out, known := c.usable[pol]
@@ -103,7 +103,7 @@ func (c *compiler) bundles(pol *config.Policy) []*config.IPsec {
 	}
 	defer func() { c.usable[pol] = out }()
 	for _, b := range pol.IPsecs {
-		if b.Disabled || b.RefusedByIKEv2() != "" {
+		if b.Disabled || b.RefusedByIKEv2() != "" && (pol.Remote == nil || pol.Remote.IKEv2 != nil) {
 			continue // config has said so
 		}
 		if lacking := c.kernelLacks(protocols(b)); lacking != "" {

@@ -283,30 +283,6 @@ func (c *compiler) peerPrincipals(r *kinkRemote, s *config.Selector, pol *config
 	return out
 }
 
-// kinkProposals are the alternatives of a policy, in order of preference.
-func (c *compiler) kinkProposals(bundles []*config.IPsec) []kink.Proposal {
-	var out []kink.Proposal
-	for _, bundle := range bundles {
-		for _, sa := range bundle.SAs {
-			if sa.Disabled || sa.Protocol != config.SAESP {
-				continue
-			}
-			for _, p := range sa.Proposals {
-				p, ok := c.forKernel(sa, p)
-				if !ok {
-					continue
-				}
-				one := kink.Proposal{Protocol: kernel.ESP, Integ: p.Integ}
-				for _, e := range p.Encr {
-					one.Encr = append(one.Encr, kink.Encryption{ID: e.ID, KeyBits: e.KeyBits})
-				}
-				out = append(out, one)
-			}
-		}
-	}
-	return out
-}
-
 // kinkSettings puts the remotes together, in the configuration's order.
 func (c *compiler) kinkSettings() *kink.Settings {
 	s := &kink.Settings{Port: cmp.Or(firstPort(c.cfg.Interface.KINK), kinkPort)}

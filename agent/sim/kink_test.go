@@ -17,6 +17,7 @@ type kinkTerms struct {
 	V6, Tunnel bool
 	KINK       string // further lines of the kink blocks
 	ESP        string // lines of an ipsec section
+	Bundle     bool   // AH around ESP around IPComp
 }
 
 // kinkConfig is one host's racoon2.conf.
@@ -45,6 +46,12 @@ policy %[2]s_policy {
 ipsec %[2]s_ipsec { %[12]s sa_index %[2]s_esp; };
 sa %[2]s_esp { sa_protocol esp; esp_enc_alg { aes_gcm; }; };
 `, me, peer, myAddr, peerAddr, myNet, peerNet, principalOf(me), principalOf(peer), t.KINK, mode, ends, t.ESP)
+	if t.Bundle {
+		text = strings.Replace(text, "sa_index "+peer+"_esp;", fmt.Sprintf("sa_index { %[1]s_esp; %[1]s_ah; %[1]s_comp; };", peer), 1)
+		text += fmt.Sprintf(`sa %[1]s_ah { sa_protocol ah; ah_auth_alg { hmac_sha2_256; }; };
+sa %[1]s_comp { sa_protocol ipcomp; ipcomp_alg deflate; };
+`, peer)
+	}
 	return text
 }
 
@@ -192,6 +199,18 @@ var kinkKinds = []struct {
 			h.kernel.Fail(op, errors.New("out of memory"))
 			h.Flush("")
 		})
+		return s
+	}},
+	{"bundles", func(r *rand.Rand) Scenario {
+		s := kinkPair(kinkTerms{Tunnel: r.IntN(2) == 0, Bundle: true, KINK: oneOf(r, "", "three_way on;"), ESP: oneOf(r, "", short)})
+		if r.IntN(2) == 0 {
+			s.Steps = sometimes(r, 2, func(_ *World, h *Host) { h.Flush("") })
+		}
+		return s
+	}},
+	{"bundles, and a reboot", func(r *rand.Rand) Scenario {
+		s := kinkPair(kinkTerms{Tunnel: r.IntN(2) == 0, Bundle: true})
+		s.Steps = restart(r, true)
 		return s
 	}},
 	{"both begin at once", func(*rand.Rand) Scenario {
