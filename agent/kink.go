@@ -24,6 +24,9 @@ const ticketTime = 25 * time.Second
 func (a *Agent) makeKINK() {
 	a.tickets = newTickets(a)
 	a.kinkStart = a.o.Now()
+	if a.usesKINK() {
+		a.kinkStart = a.kinkEpoch(a.kinkStart)
+	}
 	a.engine = kink.New(kink.Config{
 		Rand: rand.Reader, Kerberos: a.tickets, Settings: a.plan.Load().compiled.KINK, Start: a.kinkStart,
 	})

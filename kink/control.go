@@ -45,8 +45,10 @@ func (e *Engine) initiate(in Initiate) {
 		if sa.child != c || sa.selector.Dst != selector.Dst && !sa.selector.Contains(selector) {
 			continue
 		}
-		if sa.state == pairMaking && sa.initiator {
-			return // its CREATE is under way
+		// Its CREATE is under way, or its ACK is: traffic of this host on the way back
+		// is often faster.
+		if sa.state == pairMaking && sa.initiator || sa.awaitsAck() {
+			return
 		}
 		// An acquire of before the pair stood may come late.
 		if sa.state == pairUp && !sa.replaced && (in.Packet == nil || e.now.Sub(sa.established) < lateAcquire) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"racoon2/kernel"
+	"racoon2/kink/message"
 )
 
 func TestCreateTwoWay(t *testing.T) {
@@ -36,6 +37,26 @@ func TestCreateThreeWayForced(t *testing.T) {
 	w, a, _ := pairOfHosts(t, func(r *Remote, _ *Child) { r.ThreeWay = true })
 	w.create(a)
 	w.wantLadder("a > b CREATE AP_REQ ENCRYPT", "b > a REPLY ACKREQ AP_REP ENCRYPT", "a > b ACK AP_REQ")
+	w.wantPairs(1)
+}
+
+// Traffic of the responder may come before the ACK: its own CREATE would only
+// make a second pair.
+func TestAcquireBeforeTheACK(t *testing.T) {
+	w, a, b := pairOfHosts(t, func(r *Remote, _ *Child) { r.ThreeWay = true })
+	w.filter = func(s Send) []Send {
+		if h, _ := message.Peek(s.Data); h.Type == message.ACK {
+			return nil
+		}
+		return []Send{s}
+	}
+	w.create(a)
+	w.sent = nil
+	b.handle(Initiate{Remote: "a", Child: b.settings.Remotes[0].Children[0].Name})
+	w.settle()
+	w.wantLadder()
+	w.filter = nil
+	w.pass(3 * time.Second) // the REPLY comes again, and with it the ACK
 	w.wantPairs(1)
 }
 

@@ -126,29 +126,25 @@ func (a *app) downCommand() *cobra.Command {
 func (a *app) saShowCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "show NAME", Short: "Show the IKE SAs with a remote, a child or an SPI",
+		Use: "show NAME", Short: "Show the SAs with a remote, a child, a principal or an SPI",
 		Example: "  racoon2 sa show tokyo\n  racoon2 sa show c0000001 --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var found []agent.IKEStatus
+			var found saList
 			err := a.ask(cmd, func(c *spmif.Client) error {
 				raw, err := c.SAShow(args[0])
-				if err != nil {
-					return err
+				if err == nil {
+					found, err = readSAs(raw)
 				}
-				return json.Unmarshal(raw, &found)
+				return err
 			})
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return a.printJSON(found)
+				return a.printJSON(found.all())
 			}
-			var p page
-			for i := range found {
-				ikeText(&p, &found[i], time.Now())
-			}
-			return failed(a.print(p.String()))
+			return failed(a.print(found.text(time.Now())))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")

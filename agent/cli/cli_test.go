@@ -171,7 +171,7 @@ func TestClientCommands(t *testing.T) {
 		{[]string{"status"}, "kernel    fake (given)"},
 		{[]string{"status", "--json"}, `"selector": "tokyo_out"`},
 		{[]string{"sa", "list", "--json"}, "[]"},
-		{[]string{"sa", "flush"}, "deleted 0 IKE SAs with 0 children"},
+		{[]string{"sa", "flush"}, "deleted 0 IKE SAs and 0 children"},
 		{[]string{"sa", "flush", "tokyo", "--json"}, `"ike_sas": 0`},
 		{[]string{"policy", "dump"}, "selector=tokyo_out spid="},
 		{[]string{"policy", "dump", "--json"}, `"direction": "out"`},

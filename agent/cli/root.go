@@ -95,9 +95,9 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "racoon2",
 		Short: "IPsec key exchange",
-		Long: "racoon2 negotiates keys for IPsec (IKEv2, RFC 7296) and keeps the policies of a\n" +
-			"host, as its racoon2.conf says. \"racoon2 run\" is the agent; the other commands\n" +
-			"ask a running agent over its control socket.",
+		Long: "racoon2 negotiates keys for IPsec (IKEv2, RFC 7296, and KINK, RFC 4430) and keeps\n" +
+			"the policies of a host, as its racoon2.conf says. \"racoon2 run\" is the agent; the\n" +
+			"other commands ask a running agent over its control socket.",
 		Example: "  racoon2 check -c /etc/racoon2/racoon2.conf\n" +
 			"  racoon2 run -c /etc/racoon2/racoon2.conf\n" +
 			"  racoon2 status",
@@ -112,7 +112,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.config, "config", "c", agent.DefaultConfig, "configuration `FILE`")
 	f.StringVar(&a.socket, "socket", "", "control socket `PATH` of the agent (default: as the configuration says)")
 	f.StringVar(&a.runDir, "run-dir", agent.DefaultRunDir, "`DIRECTORY` of the control socket and its password")
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.configCommand(), a.statusCommand(), a.saCommand(),
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.configCommand(), a.statusCommand(), a.saCommand(), a.kinkCommand(),
 		a.policyCommand(), a.fqdnCommand(), a.nsCommand(), a.upCommand(), a.downCommand(), a.watchCommand(),
 		a.pskCommand(), a.versionCommand(), a.manCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false

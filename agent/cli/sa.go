@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"racoon2/agent"
 	"racoon2/policy/spmif"
 )
 
@@ -28,7 +30,7 @@ func (a *app) saListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List the IKE SAs and their children",
+		Short:   "List the IKE SAs with their children, and the pairs of KINK",
 		Example: "  racoon2 sa list\n  racoon2 sa list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,18 +38,75 @@ func (a *app) saListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			list := saList{ike: s.IKESAs}
+			if s.KINK != nil {
+				list.kink = s.KINK.Peers
+			}
 			if asJSON {
-				return a.printJSON(s.IKESAs)
+				return a.printJSON(list.all())
 			}
-			var p page
-			for i := range s.IKESAs {
-				ikeText(&p, &s.IKESAs[i], time.Now())
-			}
-			return failed(a.print(p.String()))
+			return failed(a.print(list.text(time.Now())))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	return cmd
+}
+
+// saList are SAs of both protocols.
+type saList struct {
+	ike  []agent.IKEStatus
+	kink []agent.KINKPeer // with pairs
+}
+
+// all are the elements of a JSON array: KINK's peers have "principal", IKE SAs "spi_i".
+func (l saList) all() []any {
+	out := make([]any, 0, len(l.ike)+len(l.kink))
+	for _, s := range l.ike {
+		out = append(out, s)
+	}
+	for _, p := range l.kink {
+		if len(p.Children) > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// readSAs takes such an array apart.
+func readSAs(raw json.RawMessage) (l saList, err error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return l, err
+	}
+	for _, one := range list {
+		var peer agent.KINKPeer
+		if err := json.Unmarshal(one, &peer); err != nil {
+			return l, err
+		}
+		if peer.Principal != "" {
+			l.kink = append(l.kink, peer)
+			continue
+		}
+		var ike agent.IKEStatus
+		if err := json.Unmarshal(one, &ike); err != nil {
+			return l, err
+		}
+		l.ike = append(l.ike, ike)
+	}
+	return l, nil
+}
+
+func (l saList) text(now time.Time) string {
+	var p page
+	for i := range l.ike {
+		ikeText(&p, &l.ike[i], now)
+	}
+	for i := range l.kink {
+		if len(l.kink[i].Children) > 0 {
+			peerText(&p, &l.kink[i], now)
+		}
+	}
+	return p.String()
 }
 
 func (a *app) saFlushCommand() *cobra.Command {
@@ -79,7 +138,7 @@ func (a *app) saFlushCommand() *cobra.Command {
 			if asJSON {
 				return a.printJSON(flushed)
 			}
-			return failed(a.print(fmt.Sprintf("deleted %d IKE SAs with %d children\n", flushed.IKE, flushed.Children)))
+			return failed(a.print(fmt.Sprintf("deleted %d IKE SAs and %d children\n", flushed.IKE, flushed.Children)))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")

@@ -17,7 +17,7 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "status",
 		Short:   "Show the state of the running agent",
-		Long:    "Show the running agent: its kernel backend and sockets, IKE SAs with their\nchildren, policies, and what it has counted.",
+		Long:    "Show the running agent: its kernel backend and sockets, IKE SAs with their\nchildren, the peers of KINK, policies, and what it has counted.",
 		Example: "  racoon2 status\n  racoon2 status --json --socket /run/racoon2/spmif",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,6 +45,9 @@ func statusText(s *agent.Status, now time.Time) string {
 		if k.NAT {
 			text += " (NAT traversal)"
 		}
+		if k.KINK {
+			text += " (KINK)"
+		}
 		p.field(onlyFirst(i, "sockets"), text)
 	}
 	for i, w := range s.Warnings {
@@ -53,6 +56,17 @@ func statusText(s *agent.Status, now time.Time) string {
 	p.section("IKE SAs", len(s.IKESAs))
 	for i := range s.IKESAs {
 		ikeText(&p, &s.IKESAs[i], now)
+	}
+	if s.KINK != nil {
+		p.section("KINK peers", len(s.KINK.Peers))
+		for i := range s.KINK.Peers {
+			peerText(&p, &s.KINK.Peers[i], now)
+		}
+		for i := range s.KINK.Principals {
+			if k := &s.KINK.Principals[i]; k.Error != "" {
+				p.line(2, k.Principal+": "+k.Error)
+			}
+		}
 	}
 	p.section("policies", len(s.Policies))
 	for _, e := range s.Policies {
