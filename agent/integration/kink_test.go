@@ -27,6 +27,7 @@ type kinkConfig struct {
 	Lifetime         string
 	ESP              string // lines of an sa section
 	Policy           string // further lines of the policy
+	Selector         string // selector_index of the remote
 	More             string // further sections
 }
 
@@ -42,7 +43,11 @@ func (c kinkConfig) render() string {
 			fmt.Fprintf(&b, "\t\t%s \"%s\";\n", word, principal)
 		}
 	}
-	fmt.Fprintf(&b, "\t\t%s\n\t};\n};\n", c.KINK)
+	fmt.Fprintf(&b, "\t\t%s\n\t};\n", c.KINK)
+	if c.Selector != "" {
+		fmt.Fprintf(&b, "\tselector_index %s;\n", c.Selector)
+	}
+	b.WriteString("};\n")
 	fmt.Fprintf(&b, "selector out { direction outbound; src %s; dst %s; policy_index protect; };\n", c.MyNet, c.PeerNet)
 	fmt.Fprintf(&b, "selector in { direction inbound; src %s; dst %s; policy_index protect; };\n", c.PeerNet, c.MyNet)
 	fmt.Fprintf(&b, "policy protect {\n\taction auto_ipsec;\n\tremote_index peer;\n\tipsec_mode %s;\n\tipsec_index esp;\n\t%s\n", c.Mode, c.Policy)

@@ -20,6 +20,7 @@ import (
 type nameServer struct {
 	mu    sync.Mutex
 	addrs []netip.Addr
+	named map[string]netip.Addr // names with an address of their own
 }
 
 func (n *nameServer) set(addrs ...netip.Addr) {
@@ -34,7 +35,11 @@ func (n *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m.RecursionAvailable = true
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, a := range n.addrs {
+	addrs := n.addrs
+	if a, ok := n.named[strings.ToLower(q.Question[0].Name)]; ok {
+		addrs = []netip.Addr{a}
+	}
+	for _, a := range addrs {
 		header := dns.RR_Header{Name: q.Question[0].Name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
 		switch {
 		case q.Question[0].Qtype == dns.TypeA && a.Is4():
@@ -65,8 +70,12 @@ func (n *nameServer) serve(t *testing.T, in *netlab.NS) {
 
 // lookUp asks the proxy as an application's resolver does.
 func lookUp(in *netlab.NS, family string) (found []netip.Addr, err error) {
+	return lookUpName(in, "www.example.com.", family)
+}
+
+func lookUpName(in *netlab.NS, name, family string) (found []netip.Addr, err error) {
 	q := new(dns.Msg)
-	q.SetQuestion("www.example.com.", dns.TypeA)
+	q.SetQuestion(name, dns.TypeA)
 	if family == "v6" {
 		q.Question[0].Qtype = dns.TypeAAAA
 	}

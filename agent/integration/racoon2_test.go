@@ -53,6 +53,9 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if off := os.Getenv(envClock); off != "" {
+		os.Exit(runShifted(off, os.Args[1:]))
+	}
 	code := m.Run()
 	if path, err := program(); err == nil && os.Getenv(envBinary) == "" {
 		os.RemoveAll(filepath.Dir(path))
