@@ -33,6 +33,7 @@ func (a *Agent) addressesChanged() {
 	a.host = host
 	a.devices.set(host)
 	a.rebind()
+	a.moveMetrics()
 	a.tellAddresses()
 	if err := a.policy.post(a.ctx, policy.Addresses{Interfaces: host}); err != nil {
 		return

@@ -88,6 +88,8 @@ type Agent struct {
 	names    *resolving // nil before the resolver has started
 	watchers watchers
 	hooks    *hooks
+	metrics  *metrics
+	carried  carried
 	counters counters
 	keyLog   *keyLog // nil: none
 
@@ -191,6 +193,9 @@ func (a *Agent) start() error {
 		a.startReader(e)
 	}
 	a.startWatch()
+	if err := a.startMetrics(p); err != nil {
+		return err
+	}
 	a.control.serve()
 	a.main.Info("ready", "kernel", a.backend.Name(), "remotes", len(p.compiled.IKEv2.Remotes),
 		"selectors", len(p.compiled.Policy.Selectors), "shards", len(a.shards))

@@ -21,6 +21,8 @@ import (
 const (
 	areaIKEv2  = "ikev2"
 	areaPolicy = "policy"
+	areaAgent  = "agent"
+	areaKernel = "kernel" // counters alone
 	areaKINK   = "kink"
 )
 

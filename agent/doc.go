@@ -31,6 +31,9 @@
 // Scripts run beside the cores, too: a bounded queue, a few at once, those of one
 // peer one after another. An orderly end waits for them for a moment.
 //
+// Metrics are made when they are asked for, by asking the cores as status does;
+// labels have values from closed sets or from the configuration.
+//
 // Known limits: the resolver starts with the agent alone. The run directory, the control socket and the kernel backend do
 // not change on a reload. Where the system does not tell of changed addresses
 // they are looked for every ten seconds. Keys of a configuration that a reload

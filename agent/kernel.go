@@ -22,6 +22,17 @@ const kernelAuto = "auto"
 // sockets: in userspace it is what tells our packets from those to be protected.
 func mustBypass(b kernel.Backend) bool { return b.Name() == "userspace" }
 
+// kernelCounters are the backend's own, or those of the host's XFRM.
+func (a *Agent) kernelCounters() map[string]uint64 {
+	if k, ok := a.backend.(interface{ Counters() map[string]uint64 }); ok {
+		return k.Counters()
+	}
+	if a.backend.Name() == "xfrm" {
+		return xfrmCounters()
+	}
+	return nil
+}
+
 // openKernel opens the backend of a name, or with "auto" the first that works,
 // and says why it is the one. ikePorts are the ports of the agent's sockets,
 // which guards have to leave open.

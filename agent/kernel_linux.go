@@ -1,6 +1,12 @@
 package agent
 
 import (
+	"bufio"
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+
 	"racoon2/kernel"
 	"racoon2/kernel/userspace"
 	"racoon2/kernel/xfrm"
@@ -39,4 +45,24 @@ func candidates(ikePorts []uint16) []candidate {
 			return userspace.New(userspace.Options{IKEPorts: ikePorts})
 		}},
 	}
+}
+
+// xfrmCounters are what the host has dropped, by the kernel's own names
+// ("XfrmInNoStates"). A kernel without CONFIG_XFRM_STATISTICS does not say.
+func xfrmCounters() map[string]uint64 {
+	text, err := os.ReadFile("/proc/self/net/xfrm_stat")
+	if err != nil {
+		return nil
+	}
+	out := make(map[string]uint64)
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		if len(f) != 2 {
+			continue
+		}
+		if n, err := strconv.ParseUint(f[1], 10, 64); err == nil {
+			out[f[0]] = n
+		}
+	}
+	return out
 }

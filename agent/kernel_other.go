@@ -9,5 +9,7 @@ func capabilitiesOf(name string) (kernel.Capabilities, error) {
 	return kernel.Capabilities{}, errNoKernel(name)
 }
 
+func xfrmCounters() map[string]uint64 { return nil }
+
 // candidates are the backends for this system.
 func candidates([]uint16) []candidate { return nil }

@@ -48,11 +48,17 @@ func (a *Agent) reload(ctx context.Context) error {
 		return err
 	}
 	old := a.sockets.all()
+	takeMetrics, dropMetrics, err := a.metrics.prepare(metricsAddresses(p.cfg.Interface, a.host))
+	if err != nil {
+		return err
+	}
 	list, err := a.openSockets(bindsOf(p, a.host), old)
 	if err != nil {
+		dropMetrics()
 		closeAll(list, old)
 		return err
 	}
+	takeMetrics()
 	a.keepsUntilRestart(before.cfg.Interface, p.cfg.Interface)
 	a.report(p.findings)
 	a.configureLog(p)

@@ -24,6 +24,7 @@ func (a *Agent) Shutdown(ctx context.Context) {
 	a.main.Info("ending")
 	a.end()
 	a.control.close()
+	a.metrics.close()
 	a.stopResolver()
 	a.stopEngines(ctx)
 	a.hooks.end(ctx, hookEndTime)
@@ -45,6 +46,7 @@ func (a *Agent) Shutdown(ctx context.Context) {
 func (a *Agent) Abandon() {
 	a.end()
 	a.control.close()
+	a.metrics.close()
 	a.stopResolver()
 	a.stopEngines(a.ctx)
 	a.hooks.end(a.ctx, hookEndTime)

@@ -218,10 +218,13 @@ func (a *Agent) allCounters(ctx context.Context) (map[string]uint64, error) {
 	for reason, n := range a.counters.snapshot() {
 		out["agent."+reason] = n
 	}
-	if k, ok := a.backend.(interface{ Counters() map[string]uint64 }); ok {
-		for reason, n := range k.Counters() {
-			out["kernel."+reason] = n
+	if a.names != nil {
+		for reason, n := range a.names.proxy.Counters() {
+			out[areaResolver+"."+reason] = n
 		}
+	}
+	for reason, n := range a.kernelCounters() {
+		out[areaKernel+"."+reason] = n
 	}
 	for n, d := range a.shards {
 		counts, err := ask(ctx, d, a.engines[n].Counters)

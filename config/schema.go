@@ -78,7 +78,7 @@ var interfaceDirectives = []directive{
 	{name: "spmd_password", where: inInterface, value: pathName, once: true},
 	{name: "application_bypass", where: inInterface, value: boolean, once: true},
 	{name: "kernel", where: inInterface, value: oneOf(kernelWords), once: true},
-	{name: "metrics", where: inInterface, value: address, once: true, idle: notYet},
+	{name: "metrics", where: inInterface, value: address, once: true},
 	{name: "log_format", where: inInterface, value: oneOf(logFormatWords), once: true},
 
 	{name: "resolver", where: inResolver, value: boolean},
