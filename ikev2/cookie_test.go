@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 	"time"
@@ -30,6 +31,10 @@ func TestCookieRequired(t *testing.T) {
 	}
 	if first, ok := m.Payloads[0].(*message.Notify); !ok || first.Kind != message.COOKIE {
 		t.Error("the cookie is not the first payload")
+	}
+	_, rest, err := message.EncodePayloads(m.Payloads[1:])
+	if err != nil || !bytes.Equal(rest, w.sent[0].Data[message.HeaderLen:]) {
+		t.Error("the other payloads changed")
 	}
 }
 

@@ -13,8 +13,18 @@
 //
 // A message passes three gates before a handler runs: the window (exchange.go)
 // for its Message ID, the SK payload for its integrity, and the transition table
-// (table.go, printed by TransitionTable and in testdata/transitions.txt) for its
-// payloads in the state at hand.
+// (table.go, printed by TransitionTable and in TRANSITIONS.md) for its payloads in
+// the state at hand.
+//
+// An extension has a file of its own and touches little else: a row of the table
+// for an exchange or a payload that is new, a field of Remote or Child for its
+// setting (agent fills it), a call where its notification is sent and another one
+// where it is taken, next to those that stand there (sendInit, initRequest and initAnswer for
+// IKE_SA_INIT, sendAuth and authenticate for IKE_AUTH, Child.notifies and chooseProposal
+// for children), a task if it has exchanges of its own, and a word in extensions() for
+// `status`. additional_ts.go, ipcomp.go and reauth.go are examples. What its RFC says
+// with MUST goes into testdata/rfc7296-musts.txt or a table beside it, each with the
+// test that shows it.
 //
 // RFCs: 7296; 3173 (IPComp, ipcomp.go), 3948 (ESP in UDP, keepalives), 4302 (AH),
 // 4478 (repeated authentication, reauth.go), 4555 (MOBIKE, mobike.go), 5282 (AEADs

@@ -12,12 +12,19 @@ import (
 	"racoon2/ikev2/message"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/transitions.txt")
+var update = flag.Bool("update", false, "rewrite TRANSITIONS.md")
+
+// transitionsHead stands above the table in the documentation.
+const transitionsHead = "# What may happen in an IKE SA\n\n" +
+	"One row for each message that is allowed in a state, in the order in which rows are tried; a message\n" +
+	"that no row allows is refused before any handler runs. Notifications, Vendor IDs, certificates and the\n" +
+	"Configuration payload may stand in every message. `go test ./ikev2 -run TransitionTable -update` prints\n" +
+	"this file from `table.go`.\n\n```\n"
 
 // The printed table is the one in force.
 func TestTransitionTableIsUpToDate(t *testing.T) {
-	const file = "testdata/transitions.txt"
-	got := TransitionTable()
+	const file = "TRANSITIONS.md"
+	got := transitionsHead + TransitionTable() + "```\n"
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
