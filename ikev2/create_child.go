@@ -274,10 +274,16 @@ func (t *childTask) elsewhere(sa *ikeSA, n *message.Notify) {
 	sa.e.open(remote, []want{t.want}, 0, nil)
 }
 
-// postpone puts a task aside for a while.
+// postpone puts a task aside for a while. Where one end makes a child and the other
+// rekeys the IKE SA, both are refused: the child comes first the next time, and no
+// two ends keep step with each other for long.
 func (sa *ikeSA) postpone(t task) {
 	sa.postponed = append(sa.postponed, t)
-	sa.setTimer(timerRetry, retryDelay)
+	delay := retryDelay
+	if _, rekey := t.(*rekeyTask); rekey {
+		delay *= 2
+	}
+	sa.setTimer(timerRetry, sa.e.jitter(delay, !sa.began))
 }
 
 // retryPostponed takes the tasks up again.
