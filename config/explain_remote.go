@@ -32,7 +32,7 @@ var remoteExplanations = map[string]explanation{
 	"random_padlen":        {means: "Pads IKE messages by a random number of octets up to max_padlen, so that their sizes say less. Fragments are not padded.", builtin: "off", example: "on"},
 	"max_padlen":           {means: "The most padding that random_padlen adds, at most 255 octets.", builtin: "0", example: "100"},
 	"max_retry_to_send":    {means: "How often a request is sent again before the peer counts as dead, 1 to 100 times.", builtin: "6", example: "10"},
-	"interval_to_send":     {means: "The wait before a request is sent again; it doubles every time, up to 64 times itself. 1 second to 1 hour.", builtin: "2", example: "5 sec"},
+	"interval_to_send":     {means: "The wait before a request is sent again; it doubles every time, up to 8 times itself. 1 second to 1 hour.", builtin: "2", example: "5 sec"},
 	"times_per_send":       {means: "How many copies of each datagram are sent, 1 to 10.", builtin: "1", example: "2"},
 	"kmp_sa_lifetime_time": {means: "How long an IKE SA lives; it is replaced a while before. 0 or infinite: without end.", builtin: "86400", example: "8 hours"},
 	"kmp_sa_lifetime_byte": {means: "How much an IKE SA carries. It carries its own few messages only, so that kmp_sa_lifetime_time is what bounds it.", builtin: "0", example: "1 GB"},
@@ -48,7 +48,7 @@ var remoteExplanations = map[string]explanation{
 	"my_public_key":            {means: "This host's certificate or public key, and the private key.", otherwise: "none", example: `x509pem "/etc/racoon2/cert/me.pem" "/etc/racoon2/cert/me.key"`},
 	"peers_public_key":         {means: "The peer's certificate or public key.", otherwise: "none", example: `x509pem "/etc/racoon2/cert/peer.pem"`},
 	"pre_shared_key":           {means: "The file with the key that both ends share. All its octets are the key; it must be a regular file of the running user that nobody else can read.", otherwise: "none: psk needs it", example: `"/etc/racoon2/psk/other"`},
-	"dpd_delay":                {means: "Asks a silent peer whether it lives after so long (RFC 7296 §2.4); 0 never.", builtin: "60", example: "5 min"},
+	"dpd_delay":                {means: "Asks a peer whether it lives when neither IKE nor ESP came from it for so long (RFC 7296 §2.4); 0 never. One that has died is given up after this and the retransmissions of the question, 78 seconds with the built-in max_retry_to_send and interval_to_send.", builtin: "60", example: "5 min"},
 
 	"exchange_mode": {means: "The kind of the first exchange of IKEv1.", otherwise: "main", example: "main"},
 	"my_gssapi_id":  {means: "The identity for authentication by GSSAPI.", otherwise: "none", example: `"host/a.example.org"`},

@@ -130,7 +130,7 @@ type ChildProposal struct {
 
 // Retransmission is the schedule of RFC 7296 §2.1.
 type Retransmission struct {
-	First  time.Duration // interval_to_send; doubles up to 64 times itself
+	First  time.Duration // interval_to_send; doubles up to 8 times itself
 	Tries  int           // max_retry_to_send, retransmissions after the first sending
 	Copies int           // times_per_send
 }

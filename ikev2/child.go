@@ -47,6 +47,7 @@ type childSA struct {
 	soft, hard    kernel.Lifetime
 	softOver      bool // this engine's own timer has seen the soft limit
 	established   time.Time
+	packets       uint64    // that its inbound SA had received at the last look
 	movedAt       time.Time // to other addresses; zero: never
 
 	// while it is replaced, to settle the case that both ends do it at once

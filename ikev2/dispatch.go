@@ -273,7 +273,7 @@ func (sa *ikeSA) dispatch(m *received) {
 	}
 	r, why := lookUp(sa.e.table, sa.state, m)
 	if r != nil {
-		r.handler(sa, r, m)
+		r.run(sa, m)
 		return
 	}
 	if m.Exchange == message.IKE_SA_INIT {

@@ -67,10 +67,11 @@ type heldMessage struct {
 const maxHeld = 2
 
 // maxBackoff is the largest multiple of the first interval.
-const maxBackoff = 64
+const maxBackoff = 8
 
-// wait is the time until the next retransmission: the interval doubles up to 64
-// times itself (RFC 7296 §2.1: timers grow exponentially).
+// wait is the time until the next retransmission: the interval doubles up to 8
+// times itself (RFC 7296 §2.1: timers grow exponentially). With what config has built
+// in, a peer is given up after 2, 4, 8 and four times 16 seconds.
 func (r *request) wait() time.Duration {
 	n := min(r.resent-r.base, 6)
 	return r.first * time.Duration(min(1<<n, maxBackoff))

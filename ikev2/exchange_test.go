@@ -61,7 +61,7 @@ func TestWindow(t *testing.T) {
 	for ; r.resent < 9; r.resent++ {
 		waits = append(waits, r.wait()/time.Second)
 	}
-	if !slices.Equal(waits, []time.Duration{1, 2, 4, 8, 16, 32, 64, 64, 64}) {
+	if !slices.Equal(waits, []time.Duration{1, 2, 4, 8, 8, 8, 8, 8, 8}) {
 		t.Errorf("waits %v", waits)
 	}
 }

@@ -349,6 +349,7 @@ type testKernel struct {
 	next     kernel.SPI
 	sas      map[kernel.SAID]kernel.SA
 	reserved map[kernel.SAID]bool
+	state    func(kernel.SA) kernel.SAState // what GetSA says; nil: that it was not used
 	// fail refuses requests.
 	fail func(kernel.Op) error
 	ops  []kernel.Op
@@ -390,7 +391,9 @@ func (k *testKernel) apply(r kernel.Request) kernel.Result {
 			res.Err = kernel.ErrNotFound
 			return res
 		}
-		res.SAs = []kernel.SAState{{SA: sa, Bytes: k.carried[op.ID]}}
+		if res.SAs = []kernel.SAState{{SA: sa, Bytes: k.carried[op.ID]}}; k.state != nil {
+			res.SAs[0] = k.state(sa)
+		}
 	case kernel.UpdateSA:
 		res.Err = k.update(op.SA)
 	case kernel.DeleteSA:

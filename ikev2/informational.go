@@ -154,6 +154,9 @@ func (sa *ikeSA) informRequest(_ *row, m *received) {
 				sa.destroy(reasonAuthFailed, fmt.Sprintf("the peer says %s", p.Kind))
 				return
 			}
+			if p.Kind == message.INVALID_SPI {
+				sa.invalidSPI(p)
+			}
 			sa.e.trace(trace.Debug, "", fmt.Sprintf("the peer says %s", p.Kind), sa.attrs()...)
 		}
 	}

@@ -180,7 +180,7 @@ func (e *Engine) respondInit(r *row, m *received, key initialKey, remote *Remote
 	e.bySPI[sa.spir] = sa
 	sa.x.accept(0, m.hash, false)
 	sa.setup.offered = []message.Proposal{c.proposal(nil)}
-	r.handler(sa, r, m)
+	r.run(sa, m)
 }
 
 // initRequest agrees on keys and answers (RFC 7296 §1.2).

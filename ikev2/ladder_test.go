@@ -190,7 +190,7 @@ func TestRetransmissionSchedule(t *testing.T) {
 	w.filter = func(Send) []Send { at = append(at, w.now.Sub(start)); return nil }
 	a.initiate()
 	w.advance(2 * time.Minute)
-	want := []time.Duration{0, 1, 3, 7, 15, 31}
+	want := []time.Duration{0, 1, 3, 7, 15, 23}
 	for i := range want {
 		want[i] *= time.Second
 	}

@@ -1,10 +1,13 @@
 package ikev2
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"racoon2/ikev2/message"
+	"racoon2/kernel"
 	"racoon2/kernel/trace"
 )
 
@@ -16,7 +19,8 @@ func (sa *ikeSA) armLiveness() {
 }
 
 // checkLiveness asks a silent peer for life. Any protected message counts as
-// life (RFC 7296 §2.4), so the timer only looks whether there was one.
+// life, and so does any packet in a child SA (RFC 7296 §2.4), so the timer only
+// looks whether there was one.
 func (sa *ikeSA) checkLiveness() {
 	if sa.state != stateEstablished || sa.remote.DPDDelay <= 0 {
 		return
@@ -27,7 +31,55 @@ func (sa *ikeSA) checkLiveness() {
 		return
 	}
 	sa.setTimer(timerLiveness, sa.remote.DPDDelay)
-	sa.probe()
+	if sa.mob.agreed {
+		// RFC 4555 §3.12: packets count only if they have the right addresses, and
+		// kernels do not tell.
+		sa.probe()
+		return
+	}
+	sa.lookAtTraffic(slices.Clone(sa.children))
+}
+
+// lookAtTraffic asks the kernel about one inbound SA after the other, until one
+// has received something of late. Only if none has, the peer is asked itself.
+func (sa *ikeSA) lookAtTraffic(children []*childSA) {
+	children = slices.DeleteFunc(children, func(c *childSA) bool { return c.state != childUp || c.sa != sa })
+	if len(children) == 0 {
+		sa.probe()
+		return
+	}
+	c := children[0]
+	sa.e.kernelOp(kernel.GetSA{ID: c.said(false)}, func(r kernel.Result) {
+		if sa.state != stateEstablished {
+			return
+		}
+		if r.Err == nil && len(r.SAs) == 1 && c.heardIn(r.SAs[0]) {
+			return
+		}
+		sa.lookAtTraffic(children[1:])
+	})
+}
+
+// heardIn says that a child's inbound SA has received something since the last
+// look, or within the last DPDDelay.
+func (c *childSA) heardIn(state kernel.SAState) bool {
+	sa := c.sa
+	more := state.Packets > c.packets
+	c.packets = state.Packets
+	at := state.LastUsed
+	switch {
+	case at.After(sa.heard) && !at.After(sa.e.now):
+	case more: // a kernel that does not tell the last use
+		at = sa.e.now.Add(-sa.remote.DPDDelay / 2)
+	default:
+		return false
+	}
+	if sa.e.now.Sub(at) >= sa.remote.DPDDelay {
+		return false
+	}
+	sa.heard = at
+	sa.setTimer(timerLiveness, sa.remote.DPDDelay-sa.e.now.Sub(at))
+	return true
 }
 
 // probe sends an empty INFORMATIONAL, unless a request is on its way anyway:
@@ -86,10 +138,61 @@ func (e *Engine) unknownSPI(in Datagram, h message.Header) {
 		}
 		return
 	}
+	if e.wayward(in, h) {
+		return
+	}
 	e.drop(in, reasonUnknownSPI, fmt.Sprintf("no IKE SA has the SPIs %016x:%016x", h.SPIi, h.SPIr))
 	if h.Flags&message.FlagResponse == 0 && h.Exchange != message.IKE_SA_INIT && e.unknownSPIs.take(e.now) {
 		e.answerClear(in, h, notify(message.INVALID_IKE_SPI, nil))
 	}
+}
+
+// wayward takes INVALID_SPI in the clear: a packet of ours met a host that has no
+// SA for it. RFC 7296 §1.5: it is no more than a hint, and never answered.
+func (e *Engine) wayward(in Datagram, h message.Header) bool {
+	if h.Exchange != message.INFORMATIONAL || h.NextPayload != message.PayloadNotify {
+		return false
+	}
+	raw, err := message.Decode(in.Data)
+	if err != nil {
+		return false
+	}
+	n := (&received{payloads: raw.Payloads}).notification(message.INVALID_SPI)
+	if n == nil || len(n.Data) != 4 {
+		return false
+	}
+	e.drop(in, reasonUnprotected, "INVALID_SPI without protection")
+	for _, sa := range e.all() {
+		if sa.state == stateEstablished && sa.peer.Addr() == in.Remote.Addr() && sa.bySPI(n.Data) != nil && e.hints.take(e.now) {
+			sa.probe()
+		}
+	}
+	return true
+}
+
+// bySPI finds the child whose outbound SA has an SPI, of either protocol.
+func (sa *ikeSA) bySPI(data []byte) *childSA {
+	spi := binary.BigEndian.Uint32(data)
+	if c := sa.byOutbound(message.ProtocolESP, spi); c != nil {
+		return c
+	}
+	return sa.byOutbound(message.ProtocolAH, spi)
+}
+
+// invalidSPI takes the peer's word, on an IKE SA, that it has no SA for a packet of
+// a child (RFC 7296 §1.5): the child is closed and made anew. What is on its way
+// out anyway is left alone.
+func (sa *ikeSA) invalidSPI(n *message.Notify) {
+	if len(n.Data) != 4 || sa.state != stateEstablished || sa.closing {
+		return
+	}
+	c := sa.bySPI(n.Data)
+	if c == nil || !c.standing() || c.rekeying {
+		return
+	}
+	sa.e.trace(trace.ProtoWarn, reasonChildNotFound, "the peer has no SA for packets of a child", c.attrs()...)
+	c.close("the peer does not have it")
+	sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: want{child: c.conf}}})
 }
 
 // unprotected takes a message without an SK payload on an IKE SA. Nobody signed

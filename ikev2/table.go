@@ -38,6 +38,13 @@ type row struct {
 	name     string
 	handler  func(sa *ikeSA, r *row, m *received)
 	next     state
+	visits   uint64 // messages that it has let through
+}
+
+// run lets a message through to the handler.
+func (r *row) run(sa *ikeSA, m *received) {
+	r.visits++
+	r.handler(sa, r, m)
 }
 
 // The payloads that any message may carry besides its own: notifications and
@@ -62,36 +69,36 @@ func transitions() []row {
 	type types = []message.PayloadType
 	rows := []row{
 		// setting up, as responder and as initiator (RFC 7296 §1.2)
-		{stateIdle, init, false, types{sa, ke, n}, also(), "initRequest", (*ikeSA).initRequest, stateHalfOpen},
-		{stateInitSent, init, true, types{sa, ke, n}, also(), "initAnswer", (*ikeSA).initAnswer, stateAuthSent},
-		{stateInitSent, init, true, types{notify}, also(), "initRefused", (*ikeSA).initRefused, stateInitSent},
-		{stateHalfOpen, authX, false, types{idi, auth, sa, tsi, tsr}, also(idr), "authRequest", (*ikeSA).authRequest, stateEstablished},
-		{stateHalfOpen, authX, false, types{idi, auth}, also(idr), "authChildless", (*ikeSA).authChildless, stateEstablished},
-		{stateHalfOpen, authX, false, types{idi, sa, tsi, tsr}, also(idr), "authWithoutAuth", (*ikeSA).authWithoutAuth, stateDead},
-		{stateAuthSent, authX, true, types{idr, auth, sa, tsi, tsr}, also(), "authAnswer", (*ikeSA).authAnswer, stateEstablished},
-		{stateAuthSent, authX, true, types{idr, auth}, also(), "authAnswer", (*ikeSA).authAnswer, stateEstablished},
-		{stateAuthSent, authX, true, types{notify}, also(), "authRefused", (*ikeSA).authRefused, stateDead},
+		{stateIdle, init, false, types{sa, ke, n}, also(), "initRequest", (*ikeSA).initRequest, stateHalfOpen, 0},
+		{stateInitSent, init, true, types{sa, ke, n}, also(), "initAnswer", (*ikeSA).initAnswer, stateAuthSent, 0},
+		{stateInitSent, init, true, types{notify}, also(), "initRefused", (*ikeSA).initRefused, stateInitSent, 0},
+		{stateHalfOpen, authX, false, types{idi, auth, sa, tsi, tsr}, also(idr), "authRequest", (*ikeSA).authRequest, stateEstablished, 0},
+		{stateHalfOpen, authX, false, types{idi, auth}, also(idr), "authChildless", (*ikeSA).authChildless, stateEstablished, 0},
+		{stateHalfOpen, authX, false, types{idi, sa, tsi, tsr}, also(idr), "authWithoutAuth", (*ikeSA).authWithoutAuth, stateDead, 0},
+		{stateAuthSent, authX, true, types{idr, auth, sa, tsi, tsr}, also(), "authAnswer", (*ikeSA).authAnswer, stateEstablished, 0},
+		{stateAuthSent, authX, true, types{idr, auth}, also(), "authAnswer", (*ikeSA).authAnswer, stateEstablished, 0},
+		{stateAuthSent, authX, true, types{notify}, also(), "authRefused", (*ikeSA).authRefused, stateDead, 0},
 
 		// further children and rekeying (RFC 7296 §1.3)
-		{stateEstablished, ikeSAs, false, types{sa, n, tsi, tsr}, also(ke), "childRequest", (*ikeSA).childRequest, stateEstablished},
-		{stateEstablished, ikeSAs, false, types{sa, n, ke}, also(), "rekeyRequest", (*ikeSA).rekeyRequest, stateRekeyed},
-		{stateEstablished, ikeSAs, true, types{sa, n, tsi, tsr}, also(ke), "childAnswer", (*ikeSA).childAnswer, stateEstablished},
-		{stateEstablished, ikeSAs, true, types{sa, n, ke}, also(), "rekeyAnswer", (*ikeSA).rekeyAnswer, stateRekeyed},
-		{stateEstablished, ikeSAs, true, types{notify}, also(), "createRefused", (*ikeSA).createRefused, stateEstablished},
+		{stateEstablished, ikeSAs, false, types{sa, n, tsi, tsr}, also(ke), "childRequest", (*ikeSA).childRequest, stateEstablished, 0},
+		{stateEstablished, ikeSAs, false, types{sa, n, ke}, also(), "rekeyRequest", (*ikeSA).rekeyRequest, stateRekeyed, 0},
+		{stateEstablished, ikeSAs, true, types{sa, n, tsi, tsr}, also(ke), "childAnswer", (*ikeSA).childAnswer, stateEstablished, 0},
+		{stateEstablished, ikeSAs, true, types{sa, n, ke}, also(), "rekeyAnswer", (*ikeSA).rekeyAnswer, stateRekeyed, 0},
+		{stateEstablished, ikeSAs, true, types{notify}, also(), "createRefused", (*ikeSA).createRefused, stateEstablished, 0},
 
 		// the rest of an IKE SA's life (RFC 7296 §1.4)
-		{stateEstablished, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateEstablished},
-		{stateEstablished, info, true, nil, also(del), "informAnswer", (*ikeSA).informAnswer, stateEstablished},
+		{stateEstablished, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateEstablished, 0},
+		{stateEstablished, info, true, nil, also(del), "informAnswer", (*ikeSA).informAnswer, stateEstablished, 0},
 
 		// replaced: it is only there to be deleted (RFC 7296 §2.25.2)
-		{stateRekeyed, ikeSAs, false, nil, also(sa, ke, n, tsi, tsr), "refuseTemporarily", (*ikeSA).refuseTemporarily, stateRekeyed},
-		{stateRekeyed, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateRekeyed},
-		{stateRekeyed, info, true, nil, also(del), "informAnswer", (*ikeSA).informAnswer, stateRekeyed},
+		{stateRekeyed, ikeSAs, false, nil, also(sa, ke, n, tsi, tsr), "refuseTemporarily", (*ikeSA).refuseTemporarily, stateRekeyed, 0},
+		{stateRekeyed, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateRekeyed, 0},
+		{stateRekeyed, info, true, nil, also(del), "informAnswer", (*ikeSA).informAnswer, stateRekeyed, 0},
 
 		// deleted by this host
-		{stateDeleting, ikeSAs, false, nil, also(sa, ke, n, tsi, tsr), "refuseTemporarily", (*ikeSA).refuseTemporarily, stateDeleting},
-		{stateDeleting, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateDeleting},
-		{stateDeleting, info, true, nil, also(del), "deleteAnswer", (*ikeSA).deleteAnswer, stateDead},
+		{stateDeleting, ikeSAs, false, nil, also(sa, ke, n, tsi, tsr), "refuseTemporarily", (*ikeSA).refuseTemporarily, stateDeleting, 0},
+		{stateDeleting, info, false, nil, also(del), "informRequest", (*ikeSA).informRequest, stateDeleting, 0},
+		{stateDeleting, info, true, nil, also(del), "deleteAnswer", (*ikeSA).deleteAnswer, stateDead, 0},
 	}
 	return rows
 }
