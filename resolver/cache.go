@@ -77,11 +77,18 @@ func (c *cache) clear() {
 // get finds an answer, whatever its age, and counts it as used.
 func (c *cache) get(q Question) *entry {
 	e := c.entries[q]
-	if e != nil && c.ring.next != e {
+	if e != nil {
+		c.use(e)
+	}
+	return e
+}
+
+// use counts an answer as used.
+func (c *cache) use(e *entry) {
+	if c.ring.next != e {
 		e.unlink()
 		c.link(e)
 	}
-	return e
 }
 
 // put keeps an answer in place of the one before.

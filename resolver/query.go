@@ -1,10 +1,31 @@
 package resolver
 
 import (
+	"net/netip"
 	"time"
 
 	"racoon2/kernel/trace"
 )
+
+// Cached answers a client out of the cache, as Handle does a Query, without an
+// effect and without garbage: most questions are such. False says that nothing
+// has happened, and that it is Handle's to answer.
+func (r *Resolver) Cached(now time.Time, from netip.Addr, q *Question, reply *Reply) bool {
+	e := r.cache.entries[*q]
+	if e == nil || !now.Before(e.expires) || r.s.Prefetch && e.expires.Sub(now) < e.life/10 ||
+		len(e.names) > 0 && (!e.live() || r.closed(e)) || !r.limiter.allow(now, from, r.s.RateLimit, r.s.RateBurst) {
+		return false
+	}
+	r.cache.use(e)
+	r.stats.Queries++
+	r.stats.ResponsesProxy++
+	for _, n := range e.names {
+		n.used = true
+	}
+	*reply = e.reply(now)
+	reply.Question = *q
+	return true
+}
 
 // query answers a client: from the cache, from what is known here, or by asking
 // an upstream.
@@ -87,13 +108,8 @@ func (r *Resolver) prefetch(now time.Time, q Question, out *Outbox) {
 
 // deliver gives a client an answer, or has it wait at the gate.
 func (r *Resolver) deliver(now time.Time, client any, q Question, e *entry, stale bool, out *Outbox) {
-	reply := Reply{
-		Client: client, Question: q, RCode: e.rcode, Octets: e.octets, Stale: stale, Authentic: e.authentic,
-		Local: e.local, Addresses: e.addresses, Names: e.ptr,
-	}
-	if e.octets != nil {
-		reply.Age = uint32(max(now.Sub(e.since), 0) / time.Second)
-	}
+	reply := e.reply(now)
+	reply.Client, reply.Question, reply.Stale = client, q, stale
 	for _, n := range e.names {
 		n.used = true
 	}
@@ -102,6 +118,18 @@ func (r *Resolver) deliver(now time.Time, client any, q Question, e *entry, stal
 		return
 	}
 	r.reply(reply, out)
+}
+
+// reply is what a client gets of an answer.
+func (e *entry) reply(now time.Time) Reply {
+	reply := Reply{
+		RCode: e.rcode, Octets: e.octets, Authentic: e.authentic,
+		Local: e.local, Addresses: e.addresses, Names: e.ptr,
+	}
+	if e.octets != nil {
+		reply.Age = uint32(max(now.Sub(e.since), 0) / time.Second)
+	}
+	return reply
 }
 
 // reply lets an answer go.

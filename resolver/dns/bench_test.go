@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -59,21 +60,50 @@ func BenchmarkAgainst(b *testing.B) {
 	}{{"throughput", 4, 32}, {"latency", 1, 1}} {
 		b.Run(c.what, func(b *testing.B) {
 			// In turns, so that a busy host is busy for all.
-			const turns = 5
-			var took [3]time.Duration
+			const turns = 20
+			var took, worked [3]time.Duration
 			for range turns {
 				for i, addr := range []netip.AddrPort{ours, unbound, dnsmasq} {
+					before := cpuOf(b, addr)
 					took[i] += load(b, addr, max(b.N/turns, c.clients), c.clients, c.window)
+					worked[i] += cpuOf(b, addr) - before
 				}
 			}
 			b.ReportMetric(0, "ns/op")
 			for i, name := range []string{"racoon2", "unbound", "dnsmasq"} {
 				b.ReportMetric(float64(b.N)/took[i].Seconds(), name+"/s")
 			}
+			for i, name := range []string{"racoon2", "unbound", "dnsmasq"} {
+				b.ReportMetric(float64(worked[i].Nanoseconds())/float64(b.N), name+"-cpu-ns")
+			}
 			b.ReportMetric(float64(took[1])/float64(took[0]), "×unbound")
 			b.ReportMetric(float64(took[2])/float64(took[0]), "×dnsmasq")
 		})
 	}
+}
+
+// cpuOf is the time of processors that a server has used, which a busy host
+// changes less than the time on the clock.
+func cpuOf(b *testing.B, addr netip.AddrPort) time.Duration {
+	b.Helper()
+	pid, _ := processes.Load(addr)
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%v/schedstat", pid))
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%v/task/*/schedstat", pid))
+	if err != nil && len(tasks) == 0 {
+		b.Fatal(err)
+	}
+	var sum int64
+	for _, task := range tasks {
+		if text, err := os.ReadFile(task); err == nil {
+			stat = text
+		}
+		var ran int64
+		if _, err := fmt.Sscan(string(stat), &ran); err != nil {
+			b.Fatal(err)
+		}
+		sum += ran
+	}
+	return time.Duration(sum)
 }
 
 // load puts n questions with so many of each client on the way at a time.

@@ -25,26 +25,37 @@ type client struct {
 // serve takes a message from a client. c has its way back; it is handed back to
 // the pool when all is done. Of msg nothing is kept.
 func (p *Proxy) serve(c *client, msg []byte, from netip.Addr) {
-	verdict, code := c.query.parse(msg)
+	answer, asks := c.read(p, msg, nil)
+	switch {
+	case asks:
+		p.Input(resolver.Query{Client: c, From: from, Question: c.query.question})
+		return
+	case answer != nil:
+		c.send(p, answer)
+	}
+	c.done(p)
+}
+
+// read takes a message in. It returns the answer to one that needs no resolver,
+// or says that it asks something.
+func (c *client) read(p *Proxy, msg []byte, names *nameTable) (answer []byte, asks bool) {
+	verdict, code := c.query.parse(msg, names)
 	if len(c.query.section) > 0 {
 		c.query.section = c.section[:copy(c.section[:], c.query.section)]
 	}
 	switch verdict {
-	case ignored:
-		p.counters.malformed.Add(1)
-		c.done(p)
 	case rejected:
 		if code == mdns.RcodeFormatError {
 			p.counters.malformed.Add(1)
 		}
-		c.send(p, c.query.bare(c.buffer(), code, 0))
-		c.done(p)
+		return c.query.bare(c.buffer(), code, 0), false
 	case short:
-		c.send(p, c.query.shortAny(c.buffer()))
-		c.done(p)
+		return c.query.shortAny(c.buffer()), false
 	case accepted:
-		p.Input(resolver.Query{Client: c, From: from, Question: c.query.question})
+		return nil, true
 	}
+	p.counters.malformed.Add(1)
+	return nil, false
 }
 
 // reply answers with what the core says.

@@ -58,7 +58,7 @@ func FuzzQuery(f *testing.F) {
 	octets := goodAnswer(f)
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		var q query
-		verdict, code := q.parse(msg)
+		verdict, code := q.parse(msg, nil)
 		var reply []byte
 		switch verdict {
 		case ignored:

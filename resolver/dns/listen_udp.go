@@ -14,9 +14,6 @@ import (
 const (
 	// receiveBuffer rides out a burst.
 	receiveBuffer = 1 << 20
-	// readers of one socket: the core is one, and a second reader takes questions
-	// while the first sends an answer. More only wait for each other.
-	readers = 2
 )
 
 // udpListener serves clients on one UDP address.
@@ -26,8 +23,15 @@ type udpListener struct {
 	v6    bool
 	// any says that the socket is bound to no certain address: an answer has to
 	// say that it comes from where the question went.
-	any  bool
-	work sync.WaitGroup
+	any     bool
+	batches packets
+	work    sync.WaitGroup
+}
+
+// packets reads and writes several packets with one call of the system.
+type packets interface {
+	ReadBatch(ms []ipv4.Message, flags int) (int, error)
+	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
 func network(kind string, a netip.AddrPort) string {
@@ -59,9 +63,12 @@ func (p *Proxy) listenUDP(a netip.AddrPort) (*udpListener, error) {
 		}
 	}
 	_ = conn.SetReadBuffer(receiveBuffer) // a smaller one serves, too
-	for range readers {
-		l.work.Go(l.run)
+	if l.batches = packets(ipv4.NewPacketConn(conn)); l.v6 {
+		l.batches = ipv6.NewPacketConn(conn)
 	}
+	// One reader: it takes what waits in one call, and a second one would mostly
+	// wake to find nothing.
+	l.work.Go(newBatch(l).run)
 	return l, nil
 }
 
@@ -69,54 +76,6 @@ func (p *Proxy) listenUDP(a netip.AddrPort) (*udpListener, error) {
 func (l *udpListener) close() {
 	_ = l.conn.Close()
 	l.work.Wait()
-}
-
-// run reads questions until the socket is closed. An error that is about one
-// client ends nothing.
-func (l *udpListener) run() {
-	buf := make([]byte, maxQuery)
-	oob := make([]byte, 128)
-	for {
-		c := l.proxy.clients.Get().(*client)
-		n, from, source, err := l.read(buf, oob)
-		if err != nil {
-			l.proxy.clients.Put(c)
-			if errors.Is(err, net.ErrClosed) || l.proxy.ctx.Err() != nil {
-				return
-			}
-			continue
-		}
-		if from.Port() == 0 {
-			l.proxy.clients.Put(c)
-			continue // nobody can be there
-		}
-		c.udp, c.addr, c.source = l, from, source
-		l.proxy.serve(c, buf[:n], from.Addr())
-	}
-}
-
-// read takes one message; source is the control message for its answer.
-func (l *udpListener) read(buf, oob []byte) (n int, from netip.AddrPort, source []byte, err error) {
-	if !l.any {
-		n, from, err = l.conn.ReadFromUDPAddrPort(buf)
-		return n, from, nil, err
-	}
-	n, oobn, _, from, err := l.conn.ReadMsgUDPAddrPort(buf, oob)
-	if err != nil {
-		return n, from, nil, err
-	}
-	if l.v6 {
-		var cm ipv6.ControlMessage
-		if cm.Parse(oob[:oobn]) == nil && cm.Dst != nil {
-			source = (&ipv6.ControlMessage{Src: cm.Dst, IfIndex: cm.IfIndex}).Marshal()
-		}
-		return n, from, source, nil
-	}
-	var cm ipv4.ControlMessage
-	if cm.Parse(oob[:oobn]) == nil && cm.Dst != nil {
-		source = (&ipv4.ControlMessage{Src: cm.Dst}).Marshal()
-	}
-	return n, from, source, nil
 }
 
 func (l *udpListener) send(msg []byte, to netip.AddrPort, source []byte) error {

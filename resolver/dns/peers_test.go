@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ func program(t testing.TB, name, pkg string) string {
 	return ""
 }
 
+// processes are the servers that run, by address.
+var processes sync.Map
+
 // daemon runs a server until the test ends, and waits until it answers.
 func daemon(t testing.TB, addr netip.AddrPort, path string, args ...string) (stop func()) {
 	t.Helper()
@@ -37,6 +41,7 @@ func daemon(t testing.TB, addr netip.AddrPort, path string, args ...string) (sto
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	processes.Store(addr, cmd.Process.Pid)
 	stopped := false
 	stop = func() {
 		if stopped {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -129,14 +128,7 @@ func (p *Proxy) handle(in resolver.Input, replies []resolver.Effect) []resolver.
 	if p.dead || p.closed {
 		return nil
 	}
-	defer func() {
-		if value := recover(); value != nil {
-			p.dead = true
-			if p.c.Panicked != nil {
-				p.c.Panicked(value, debug.Stack())
-			}
-		}
-	}()
+	defer p.caught()
 	p.core.Handle(time.Now(), in, &p.out)
 	if _, ok := in.(resolver.Reconfigure); ok {
 		p.noteTTLs()

@@ -64,8 +64,8 @@ const (
 const badVers = mdns.RcodeBadVers
 
 // parse reads a message from a client. Of a rejected one the ID, the flags and,
-// where it could be read, the question are there for the answer.
-func (q *query) parse(msg []byte) (verdict, int) {
+// where it could be read, the question are there for the answer. names may be nil.
+func (q *query) parse(msg []byte, names *nameTable) (verdict, int) {
 	*q = query{size: minUDP}
 	if len(msg) < headerSize {
 		return ignored, 0
@@ -84,7 +84,7 @@ func (q *query) parse(msg []byte) (verdict, int) {
 	if binary.BigEndian.Uint16(msg[4:]) != 1 || binary.BigEndian.Uint32(msg[6:]) != 0 {
 		return rejected, mdns.RcodeFormatError
 	}
-	off, ok := q.readQuestion(msg)
+	off, ok := q.readQuestion(msg, names)
 	if !ok {
 		return rejected, mdns.RcodeFormatError
 	}
@@ -95,17 +95,19 @@ func (q *query) parse(msg []byte) (verdict, int) {
 }
 
 // readQuestion reads the one question, and returns the offset behind it.
-func (q *query) readQuestion(msg []byte) (int, bool) {
+func (q *query) readQuestion(msg []byte, names *nameTable) (int, bool) {
 	end, ok := plainName(msg, headerSize)
 	if !ok || len(msg) < end+questionEnd {
 		return 0, false
 	}
-	name, _, err := mdns.UnpackDomainName(msg, headerSize)
-	if err != nil {
-		return 0, false
-	}
-	if q.question.Name, err = resolver.Canonical(name); err != nil {
-		return 0, false
+	if q.question.Name, ok = names.find(msg[headerSize:end]); !ok {
+		name, _, err := mdns.UnpackDomainName(msg, headerSize)
+		if err != nil {
+			return 0, false
+		}
+		if q.question.Name, err = resolver.Canonical(name); err != nil {
+			return 0, false
+		}
 	}
 	q.question.Type = binary.BigEndian.Uint16(msg[end:])
 	q.class = binary.BigEndian.Uint16(msg[end+2:])
