@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,6 +131,7 @@ func (s goldenSession) PRF(data []byte) []byte { return s.k.prf(data) }
 func (s goldenSession) MIC(data []byte) ([]byte, error) {
 	return hmacSHA1(s.k.usage(40, 0x99), data)[:12], nil
 }
+func (s goldenSession) Encrypt(b []byte) ([]byte, error) { return s.k.encrypt(39, b), nil }
 func (s goldenSession) Decrypt(b []byte) ([]byte, error) { return s.k.decrypt(39, b) }
 func (s goldenSession) VerifyMIC(data, sum []byte) error {
 	if m, _ := s.MIC(data); !hmac.Equal(m, sum) {
@@ -203,7 +205,7 @@ type installed struct{ Enc, Auth, SPI string }
 
 func unhex(t *testing.T, s string) []byte {
 	t.Helper()
-	b, err := hex.DecodeString(s)
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,10 +338,14 @@ func TestKEYMATVectors(t *testing.T) {
 // capturedKerberos is the host of a captured exchange.
 type capturedKerberos struct {
 	testKerberos
-	s goldenSession
+	s      goldenSession
+	refuse error
 }
 
 func (k *capturedKerberos) Accept(time.Time, []byte, netip.Addr) (ServerSession, error) {
+	if k.refuse != nil {
+		return nil, k.refuse
+	}
 	return k.s, nil
 }
 

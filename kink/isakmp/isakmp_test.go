@@ -160,6 +160,31 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestPayloadsByHand reads and writes every payload but SA as RFC 2408 §3 and RFC 2407
+// §4.6 draw them: NONCE, KE, IDci and IDcr, N, D.
+func TestPayloadsByHand(t *testing.T) {
+	b := octets(t, "0400000c 0001020304050607"+ // NONCE
+		"05000008 a1a2a3a4"+ // KE
+		"05000010 04060050 0a000000 ffffff00"+ // ID_IPV4_ADDR_SUBNET, TCP, port 80
+		"0b00000c 01000000 c0000201"+ // ID_IPV4_ADDR
+		"0c000015 00000001 0304000b 01020304 0405060708"+ // N: INVALID-SPI with its SPI and data
+		"00000014 00000001 03040002 01020304 05060708") // D of two
+	want := []Payload{
+		Nonce{Data: octets(t, "0001020304050607")}, KE{Public: octets(t, "a1a2a3a4")},
+		ID{Kind: ID_IPV4_ADDR_SUBNET, Protocol: 6, Port: 80, Data: octets(t, "0a000000ffffff00")},
+		ID{Kind: ID_IPV4_ADDR, Data: octets(t, "c0000201")},
+		Notify{Protocol: PROTO_IPSEC_ESP, SPI: octets(t, "01020304"), Kind: INVALID_SPI, Data: octets(t, "0405060708")},
+		Delete{Protocol: PROTO_IPSEC_ESP, SPIs: [][]byte{octets(t, "01020304"), octets(t, "05060708")}},
+	}
+	got, err := Decode(PayloadNonce, b)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if first, again, err := Encode(want); err != nil || first != PayloadNonce || !bytes.Equal(again, b) {
+		t.Errorf("written as %v\n%x, %v; want\n%x", first, again, err, b)
+	}
+}
+
 // TestBundleByHand reads and writes a bundle of AH and IPComp that was put together from RFC
 // 2407 §4.4, RFC 2408 §3 and RFC 3173 §4.1 by hand.
 func TestBundleByHand(t *testing.T) {

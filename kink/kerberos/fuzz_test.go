@@ -13,6 +13,51 @@ import (
 	"racoon2/kink"
 )
 
+// noFaults fails the test when gokrb5 panics, though it was caught.
+func noFaults(t *testing.T) func() {
+	before := Faults()
+	return func() {
+		if Faults() != before {
+			t.Error("gokrb5 panicked")
+		}
+	}
+}
+
+// FuzzCiphertext gives octets of every length to each type: nothing that is not sealed with
+// the key opens, and no checksum is right by chance.
+func FuzzCiphertext(f *testing.F) {
+	var keys []*Key
+	for _, e := range allETypes {
+		k := testKey(f, e, 9)
+		keys = append(keys, k)
+		for n := range 64 {
+			f.Add(make([]byte, n))
+		}
+		sealed, err := k.Encrypt(usageKINKEncrypt, rand.Reader, []byte("KINK_ISAKMP and more"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		for n := range sealed {
+			f.Add(sealed[:n])
+		}
+	}
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		defer noFaults(t)()
+		for _, k := range keys {
+			// The seeds are sealed under another usage.
+			if _, err := k.Decrypt(usageTicket, octets); err == nil {
+				t.Errorf("%v opens %x", k.EType(), octets)
+			}
+			if k.VerifyChecksum(usageKINKChecksum, []byte("data"), octets) == nil {
+				t.Errorf("%v takes %x for a checksum", k.EType(), octets)
+			}
+			if out, err := k.PRF(octets, false); err != nil || len(out) < 16 {
+				t.Errorf("%v: prf of %d octets: %v", k.EType(), len(octets), err)
+			}
+		}
+	})
+}
+
 func capturedSeeds(f *testing.F) {
 	for _, name := range []string{"kinkd-2way.json", "kinkd-3way.json"} {
 		for _, p := range readCapture(f, name).Packets {
@@ -47,6 +92,7 @@ func FuzzAPReq(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, octets []byte) {
+		defer noFaults(t)()
 		s, err := h.Accept(testNow, octets, source)
 		if s == nil && err == nil {
 			t.Fatal("neither a session nor an error")
@@ -122,6 +168,7 @@ func FuzzAPRep(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, octets []byte) {
+		defer noFaults(t)()
 		good := 0
 		for _, s := range sessions {
 			if s.VerifyAPRep(octets) == nil {
@@ -176,6 +223,7 @@ func FuzzKRBError(f *testing.F) {
 	f.Add(full)
 	addBroken(f, full)
 	f.Fuzz(func(t *testing.T, octets []byte) {
+		defer noFaults(t)()
 		m, err := decodeKRBError(octets)
 		if err != nil {
 			return
@@ -214,6 +262,7 @@ func FuzzTicket(f *testing.F) {
 		addBroken(f, whole)
 	}
 	f.Fuzz(func(t *testing.T, octets []byte) {
+		defer noFaults(t)()
 		if p, err := decodeTicketPart(octets); err == nil && (p.key == nil || p.client.check() != nil) {
 			t.Errorf("%+v", p)
 		}
@@ -304,6 +353,7 @@ func FuzzFiles(f *testing.F) {
 	_ = c.insert(testNow, testNow, 0, "a", keyOf("b", "a", testNow, nil))
 	f.Add(c.save(testNow))
 	f.Fuzz(func(t *testing.T, octets []byte) {
+		defer noFaults(t)()
 		if k, err := decodeKeytab(octets); err == nil {
 			for _, e := range k {
 				if e.key == nil || e.principal.check() != nil {
