@@ -12,16 +12,18 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	for _, family := range []struct{ name, a, b string }{
-		{"IPv4", "10.9.0.1", "10.9.0.2"},
-		{"IPv6", "fd09::1", "fd09::2"},
+	for _, family := range []struct{ name, a, b, second string }{
+		{"IPv4", "10.9.0.1", "10.9.0.2", "10.9.0.11"},
+		{"IPv6", "fd09::1", "fd09::2", "fd09::11"},
 	} {
 		t.Run(family.name, func(t *testing.T) {
 			t.Parallel() // namespaces keep them apart
 			a, b := netip.MustParseAddr(family.a), netip.MustParseAddr(family.b)
 			kerneltest.Run(t, func(t *testing.T) (*kerneltest.Host, *kerneltest.Host) {
 				_, na, nb := hostPair(t)
+				must(t, na.Address("eth0", "10.9.0.11/24", "fd09::11/64"))
 				ha, hb := conforming(t, na, a, b), conforming(t, nb, b, a)
+				ha.Second = netip.MustParseAddr(family.second)
 				ha.Send, hb.Send = synchronous(ha, hb), synchronous(hb, ha)
 				return ha, hb
 			})

@@ -237,12 +237,14 @@ func (c *core) setPathMTU(mtu func(netip.Addr) int) {
 	})
 }
 
-// waiting gives back the packets that waited for an SA of a request ID.
+// waiting gives back the packets that waited for an SA of a request ID, unless
+// another one of their bundle is still missing.
 func (c *core) waiting(now time.Time, reqID uint32) (ready [][]byte) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, p := range c.spd.out {
-		if !slices.ContainsFunc(p.Templates, func(t kernel.Template) bool { return t.ReqID == reqID || t.ReqID == 0 }) {
+		if !slices.ContainsFunc(p.Templates, func(t kernel.Template) bool { return t.ReqID == reqID || t.ReqID == 0 }) ||
+			slices.ContainsFunc(p.Templates, c.sad.lacks) {
 			continue
 		}
 		for _, w := range p.release(now) {

@@ -265,3 +265,41 @@ func TestCannotStart(t *testing.T) {
 	must(t, first.backend.Close())
 	leftovers(t, ns)
 }
+
+// What a killed process changed for strict reverse-path filters is changed back by
+// the next one: at its end, or at once where no filter is strict any more.
+func TestCrashRestoresSysctl(t *testing.T) {
+	const valid, strict = "net/ipv4/conf/all/src_valid_mark", "net/ipv4/conf/eth0/rp_filter"
+	for _, still := range []bool{true, false} {
+		_, na, _ := hostPair(t)
+		must(t, na.Sysctl(strict, "1"))
+		value := func(when, want string) {
+			t.Helper()
+			if v, err := na.ReadSysctl(valid); v != want || err != nil {
+				t.Errorf("strict %v, %s: src_valid_mark is %q, %v", still, when, v, err)
+			}
+		}
+		child := startChild(t, na, "x")
+		must(t, child.Process.Kill())
+		_ = child.Wait()
+		value("after the kill", "1")
+		during := "1"
+		if !still {
+			must(t, na.Sysctl(strict, "0"))
+			during = "0"
+		}
+		again := startChild(t, na, "y")
+		value("while the next one runs", during)
+		must(t, again.stdin.Close(), again.Wait())
+		value("at the end", "0")
+		leftovers(t, na)
+	}
+	// What was so before stays.
+	_, na, _ := hostPair(t)
+	must(t, na.Sysctl(strict, "1"), na.Sysctl(valid, "1"))
+	child := startChild(t, na, "x")
+	must(t, child.stdin.Close(), child.Wait())
+	if v, err := na.ReadSysctl(valid); v != "1" || err != nil {
+		t.Errorf("src_valid_mark was 1, and is %q, %v", v, err)
+	}
+}

@@ -34,6 +34,7 @@ type guard struct {
 	suffix  string   // of this instance's chains
 	old     []string // chains of an earlier instance
 	built   bool     // this instance's chains are there
+	left    bool     // the earlier instance changed src_valid_mark
 }
 
 // open finds out whether this kernel has nf_tables, and what is left of an
@@ -54,6 +55,10 @@ func (g *guard) open(o Options) {
 	g.conn = conn
 	if g.old, err = conn.Chains(guardTable); err != nil {
 		g.missing = err.Error()
+	}
+	for _, chain := range g.old {
+		rules, err := conn.Rules(guardTable, chain)
+		g.left = g.left || err == nil && slices.ContainsFunc(rules, func(r nft.Listed) bool { return r.Comment == validNote })
 	}
 	for n := 2; slices.ContainsFunc(g.old, g.isOwn); n++ {
 		g.suffix = "-" + strconv.Itoa(n)
@@ -90,13 +95,13 @@ func (g *guard) build() error {
 }
 
 // set makes the guard what the policies want.
-func (g *guard) set(policies []kernel.Policy, strict bool) error {
+func (g *guard) set(policies []kernel.Policy, strict bool, note string) error {
 	if g.conn == nil {
 		return nil
 	}
 	want := guardRules{}
 	if strict {
-		want.addMarks(g.ports)
+		want.addMarks(g.ports, note)
 	}
 	want.addExceptions(g.device, g.ports)
 	for _, p := range policies {
@@ -204,9 +209,10 @@ func (g guardRules) add(chain, tag, comment string, exprs ...nft.Expr) {
 
 // addMarks marks arriving IKE, ESP, AH and IPComp, so that a strict reverse-path filter
 // looks up the way back as it is for the agent's packets, and not by the device.
-func (g guardRules) addMarks(ports []uint16) {
+// The rules carry a note for the instance that comes after a crash.
+func (g guardRules) addMarks(ports []uint16, note string) {
 	for _, proto := range carried {
-		g.add(chainPreRouting, proto.String(), "", nft.Proto(uint8(proto)), nft.SetMark(Mark))
+		g.add(chainPreRouting, proto.String(), note, nft.Proto(uint8(proto)), nft.SetMark(Mark))
 	}
 	for _, port := range ports {
 		g.add(chainPreRouting, fmt.Sprint("udp ", port), "", nft.Proto(protoUDP), nft.DestinationPort(port, port), nft.SetMark(Mark))

@@ -88,8 +88,8 @@ func (h *linuxHost) open() (err error) {
 	if err := h.capture.open(h.route); err != nil {
 		return err
 	}
-	h.filter.open()
 	h.guard.open(h.options)
+	h.filter.open(h.guard.left)
 	return nil
 }
 
@@ -261,7 +261,7 @@ func (h *linuxHost) apply(policies []kernel.Policy) error {
 }
 
 func (h *linuxHost) install() error {
-	if err := h.guard.set(h.policies, h.filter.strict); err != nil {
+	if err := h.guard.set(h.policies, h.filter.strict, h.filter.note()); err != nil {
 		return err
 	}
 	want, err := h.desired(h.policies)

@@ -134,10 +134,16 @@ func TestAcquireRate(t *testing.T) {
 		}
 		p.now = p.now.Add(acquireInterval / 10)
 	}
+	if ready := p.a.waiting(p.now, 1); len(ready) != 0 {
+		t.Errorf("%d packets would leave without an SA", len(ready))
+	}
+	p.do(p.a, kernel.AddSA{SA: ways[4].w.sa(kernel.Out, 1, 1)})
 	if ready := p.a.waiting(p.now, 1); len(ready) != queuePackets || !bytes.Equal(ready[0], sent) {
 		t.Errorf("%d packets waited", len(ready))
 	}
+	p.do(p.a, kernel.FlushSA{})
 	p.seal(sent)
+	p.do(p.a, kernel.AddSA{SA: ways[4].w.sa(kernel.Out, 1, 2)})
 	p.now = p.now.Add(2 * queueTime)
 	if ready := p.a.waiting(p.now, 1); len(ready) != 0 {
 		t.Errorf("%d packets waited too long", len(ready))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"racoon2/kernel"
@@ -107,6 +108,13 @@ func (c *core) chain(now time.Time, policy *policy, out *outgoing) (n int, missi
 		}
 	}
 	return n, false
+}
+
+// lacks says that there is no SA at all for a template that needs one.
+func (d *sad) lacks(t kernel.Template) bool {
+	return t.Level != kernel.Use && !slices.ContainsFunc(d.byReq[t.ReqID], func(x *sa) bool {
+		return x.Proto == t.Proto && x.Mode == t.Mode
+	})
 }
 
 // serving is the newest SA that does what a template asks for this packet, which

@@ -25,8 +25,21 @@ type reverseFilter struct {
 	failed error
 }
 
+// validNote is the comment of a rule that outlives a crash, and says what is to
+// be restored.
+const validNote = "net.ipv4.conf.all.src_valid_mark was 0"
+
+// note is what is to be remembered of the value before, "" for nothing.
+func (f *reverseFilter) note() string {
+	if f.valid != nil && f.old == "0" {
+		return validNote
+	}
+	return ""
+}
+
 // open finds out whether there are strict filters, and makes them look at marks.
-func (f *reverseFilter) open() {
+// left says that an instance which crashed did so, and changed the value from 0.
+func (f *reverseFilter) open(left bool) {
 	paths, _ := filepath.Glob(filepath.Join(confPath, "*", "rp_filter"))
 	for _, path := range paths {
 		value, err := os.ReadFile(path)
@@ -35,18 +48,24 @@ func (f *reverseFilter) open() {
 			f.where = append(f.where, filepath.Base(filepath.Dir(path)))
 		}
 	}
-	if !f.strict {
+	if !f.strict && !left {
 		return
 	}
 	path := filepath.Join(confPath, "all", "src_valid_mark")
 	value, err := os.ReadFile(path)
 	f.old = strings.TrimSpace(string(value))
+	if left && f.old == "1" {
+		f.old = "0"
+	}
 	if err != nil || f.old == "1" {
 		f.failed = err
 		return
 	}
 	if f.valid, f.failed = os.OpenFile(path, os.O_WRONLY, 0); f.failed == nil {
 		_, f.failed = f.valid.WriteAt([]byte("1"), 0)
+	}
+	if !f.strict { // what the crashed instance needed it for is gone
+		f.failed = f.restore()
 	}
 }
 
