@@ -214,6 +214,60 @@ func Masquerade(first, last uint16) Expr {
 	}
 }
 
+// MaskedMark matches packets whose mark has a value in the bits of a mask.
+func MaskedMark(value, mask uint32) Expr {
+	return Expr{
+		meta(unix.NFT_META_MARK),
+		bitwise(binary.NativeEndian.AppendUint32(nil, mask)),
+		compare(unix.NFT_CMP_EQ, binary.NativeEndian.AppendUint32(nil, value&mask)),
+	}
+}
+
+// TCPSyn matches what opens a TCP connection, in either direction (RFC 9293 §3.1).
+func TCPSyn() Expr {
+	const flagsAt, syn, rst = 13, 1 << 1, 1 << 2
+	return append(Proto(unix.IPPROTO_TCP),
+		payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, flagsAt, 1),
+		bitwise([]byte{syn | rst}),
+		compare(unix.NFT_CMP_EQ, []byte{syn}),
+	)
+}
+
+// ClampMSS lowers the maximum segment size that a SYN tells; it never raises it.
+func ClampMSS(limit uint16) Expr {
+	return Expr{immediate(unix.NFT_REG_1, binary.BigEndian.AppendUint16(nil, limit)), writeMSS}
+}
+
+// ClampMSSToRoute lowers it to what fits the packet's route. It belongs into a
+// chain at Forward, Output or PostRouting.
+func ClampMSSToRoute() Expr {
+	return Expr{
+		{"rt", func(b *netlink.Builder) {
+			b.BE32(unix.NFTA_RT_DREG, unix.NFT_REG_1)
+			b.BE32(unix.NFTA_RT_KEY, unix.NFT_RT_TCPMSS)
+		}},
+		{"byteorder", func(b *netlink.Builder) {
+			b.BE32(unix.NFTA_BYTEORDER_SREG, unix.NFT_REG_1)
+			b.BE32(unix.NFTA_BYTEORDER_DREG, unix.NFT_REG_1)
+			b.BE32(unix.NFTA_BYTEORDER_OP, unix.NFT_BYTEORDER_HTON)
+			b.BE32(unix.NFTA_BYTEORDER_LEN, 2)
+			b.BE32(unix.NFTA_BYTEORDER_SIZE, 2)
+		}},
+		writeMSS,
+	}
+}
+
+// writeMSS writes register 1 to the MSS option, if it is lower, and corrects the
+// checksum.
+var writeMSS = statement{"exthdr", func(b *netlink.Builder) {
+	const mss = 2 // RFC 9293 §3.2
+	b.BE32(unix.NFTA_EXTHDR_SREG, unix.NFT_REG_1)
+	b.U8(unix.NFTA_EXTHDR_TYPE, mss)
+	b.BE32(unix.NFTA_EXTHDR_OFFSET, 2)
+	b.BE32(unix.NFTA_EXTHDR_LEN, 2)
+	b.BE32(unix.NFTA_EXTHDR_OP, unix.NFT_EXTHDR_OP_TCPOPT)
+}}
+
 // The kernel's own expressions; all of them work on register 1.
 
 func meta(key uint32) statement {
