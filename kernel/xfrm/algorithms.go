@@ -51,6 +51,35 @@ var macs = [...]mac{
 	{transform.AUTH_AES_CMAC_96, "cmac(aes)", 96, 16},
 }
 
+// compression is how the kernel names a compression transform.
+type compression struct {
+	comp transform.COMP
+	name string
+}
+
+// compressions are what is offered: LZS is patented and LZJH for modems.
+var compressions = [...]compression{{transform.COMP_DEFLATE, "deflate"}}
+
+// findCompression finds a transform.
+func findCompression(sa kernel.SA) (compression, error) {
+	for _, c := range compressions {
+		if c.comp == sa.Comp {
+			return c, nil
+		}
+	}
+	return compression{}, fmt.Errorf("%v: %v: %w", sa, sa.Comp, kernel.ErrUnsupported)
+}
+
+// compOf is the transform of a name; COMP_NONE when it is unknown.
+func compOf(name string) transform.COMP {
+	for _, c := range compressions {
+		if c.name == name {
+			return c.comp
+		}
+	}
+	return transform.COMP_NONE
+}
+
 // findCipher finds a transform and checks the length of its key.
 func findCipher(sa kernel.SA) (cipher, error) {
 	for _, c := range ciphers {
@@ -64,7 +93,7 @@ func findCipher(sa kernel.SA) (cipher, error) {
 		}
 		return cipher{}, fmt.Errorf("%v: a key of %d octets does not fit %s", sa, len(sa.EncrKey), c.name)
 	}
-	return cipher{}, fmt.Errorf("%v: encryption transform %d: %w", sa, sa.Encr, kernel.ErrUnsupported)
+	return cipher{}, fmt.Errorf("%v: %v: %w", sa, sa.Encr, kernel.ErrUnsupported)
 }
 
 // findMAC finds a transform and checks the length of its key.
@@ -78,7 +107,7 @@ func findMAC(sa kernel.SA) (mac, error) {
 		}
 		return m, nil
 	}
-	return mac{}, fmt.Errorf("%v: integrity transform %d: %w", sa, sa.Integ, kernel.ErrUnsupported)
+	return mac{}, fmt.Errorf("%v: %v: %w", sa, sa.Integ, kernel.ErrUnsupported)
 }
 
 // encrOf is the transform of a name and an ICV length; 0 when it is unknown.

@@ -3,7 +3,6 @@ package xfrm
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"runtime"
@@ -11,7 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"racoon2/ikev2/transform"
 	"racoon2/kernel"
 	"racoon2/kernel/netlink"
 	"racoon2/kernel/pump"
@@ -27,7 +25,11 @@ type Backend struct {
 	*pump.Pump
 	requests     *netlink.Conn
 	events       *netlink.Conn
+	host         *host
 	capabilities kernel.Capabilities
+	marks        map[kernel.SAID]kernel.Mark // of SAs that have one; of the Pump's goroutine
+	notes        map[policyName]note         // likewise
+	refusal      error                       // the first reason for which the kernel refused an ESP SA
 	stray        atomic.Uint64
 	reading      sync.WaitGroup
 }
@@ -42,22 +44,37 @@ func New() (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := netlink.Dial(familyXFRM, groupAcquire, groupExpire, groupSA, groupPolicy, groupMapping)
+	events, err := netlink.Dial(familyXFRM, groupAcquire, groupExpire, groupSA, groupPolicy, groupMigrate, groupMapping)
 	if err != nil {
 		requests.Close()
 		return nil, fmt.Errorf("xfrm events: %w", err)
 	}
 	// A smaller buffer is no failure: an overrun is told.
 	_ = events.SetReceiveBuffer(eventRoom)
-	b := &Backend{requests: requests, events: events}
-	b.Pump = pump.New(b.apply)
-	b.capabilities = kernel.Capabilities{
-		ESN: true, MaxReplay: maxWindow, Forward: true, ByteLifetimes: true,
-		Encap: true, UpdateSA: true, Mapping: true,
+	h, err := openHost()
+	if err != nil {
+		requests.Close()
+		events.Close()
+		return nil, fmt.Errorf("xfrm: %w", err)
 	}
-	b.capabilities.Encr, b.capabilities.Integ, _ = b.try()
+	b := newBackend(requests)
+	b.events, b.host = events, h
+	b.capabilities.MSS = h.clamps()
+	b.Pump = pump.New(b.apply)
 	b.reading.Go(b.read)
 	return b, nil
+}
+
+// newBackend makes a Backend without events, and finds out what the kernel can do.
+func newBackend(requests *netlink.Conn) *Backend {
+	b := &Backend{requests: requests, marks: map[kernel.SAID]kernel.Mark{}, notes: map[policyName]note{}}
+	b.capabilities = kernel.Capabilities{
+		ESN: true, MaxReplay: maxWindow, Forward: true, ByteLifetimes: true,
+		Migrate: true, Bundles: true, Offload: true,
+		Encap: true, UpdateSA: true, Mapping: true,
+	}
+	b.try(&b.capabilities)
+	return b
 }
 
 // Probe says why this kernel cannot carry ESP, nil when it can. It really adds
@@ -68,11 +85,11 @@ func Probe() error {
 		return err
 	}
 	defer c.Close()
-	encr, integ, err := (&Backend{requests: c}).try()
-	if len(encr) > 0 && len(integ) > 0 {
+	b := newBackend(c)
+	if len(b.capabilities.Encr) > 0 && len(b.capabilities.Integ) > 0 {
 		return nil
 	}
-	return fmt.Errorf("no ESP SA can be added: %w", err)
+	return fmt.Errorf("no ESP SA can be added: %w", b.refusal)
 }
 
 func dial() (*netlink.Conn, error) {
@@ -84,53 +101,6 @@ func dial() (*netlink.Conn, error) {
 		return nil, fmt.Errorf("xfrm: %w", err)
 	}
 	return c, nil
-}
-
-// try finds the algorithms that the kernel has, and the first reason for which
-// it refused one. The addresses are those of documentation (RFC 5737).
-func (b *Backend) try() (encr []transform.ENCR, integ []transform.INTEG, refusal error) {
-	attempt := func(c cipher, m *mac) bool {
-		sa := kernel.SA{
-			SAID: kernel.SAID{
-				Dst: netip.AddrFrom4([4]byte{192, 0, 2, 2}), Proto: kernel.ESP,
-				SPI: kernel.SPI(lowestSPI + rand.Uint32N(highestSPI-lowestSPI)),
-			},
-			Src: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Direction: kernel.Out, Mode: kernel.Transport,
-			Encr: c.encr, EncrKey: make([]byte, c.keys[0]),
-		}
-		if m != nil {
-			sa.Integ, sa.IntegKey = m.integ, make([]byte, m.key)
-		}
-		if err := b.addSA(sa); err != nil {
-			if refusal == nil {
-				refusal = err
-			}
-			return false
-		}
-		return b.deleteSA(sa.SAID) == nil
-	}
-	var cbc cipher
-	for _, c := range ciphers {
-		var m *mac
-		if c.icv == 0 {
-			m = &macs[0]
-		}
-		if c.encr == transform.ENCR_AES_CBC {
-			cbc = c
-		}
-		if attempt(c, m) {
-			encr = append(encr, c.encr)
-		}
-	}
-	for _, m := range macs {
-		if attempt(cbc, &m) {
-			integ = append(integ, m.integ)
-		}
-	}
-	if len(encr) > 0 {
-		integ = append(integ, transform.AUTH_NONE)
-	}
-	return encr, integ, refusal
 }
 
 // Name is "xfrm".
@@ -149,7 +119,7 @@ func (b *Backend) Stray() uint64 { return b.stray.Load() }
 // Close ends the Backend. SAs and policies stay in the kernel.
 func (b *Backend) Close() error {
 	b.Pump.Close()
-	err := errors.Join(b.requests.Close(), b.events.Close())
+	err := errors.Join(b.host.close(), b.requests.Close(), b.events.Close())
 	b.reading.Wait()
 	return ignoreClosed(err)
 }

@@ -158,12 +158,20 @@ func TestConformance(t *testing.T) {
 	if !withESP(t) {
 		return
 	}
-	for family, addrs := range map[string][2]string{
-		"IPv4": {"192.0.2.1/24", "192.0.2.2/24"},
-		"IPv6": {"2001:db8::1/64", "2001:db8::2/64"},
+	for family, addrs := range map[string][3]string{
+		"IPv4": {"192.0.2.1/24", "192.0.2.2/24", "192.0.2.11/24"},
+		"IPv6": {"2001:db8::1/64", "2001:db8::2/64", "2001:db8::11/64"},
 	} {
 		t.Run(family, func(t *testing.T) {
-			kerneltest.Run(t, func(t *testing.T) (a, b *kerneltest.Host) { return newLab(t, addrs[0], addrs[1]).hosts() })
+			kerneltest.Run(t, func(t *testing.T) (a, b *kerneltest.Host) {
+				l := newLab(t, addrs[0], addrs[1])
+				if err := l.ns[0].Address("eth0", addrs[2]); err != nil {
+					t.Fatal(err)
+				}
+				a, b = l.hosts()
+				a.Second = netip.MustParsePrefix(addrs[2]).Addr()
+				return a, b
+			})
 		})
 	}
 }

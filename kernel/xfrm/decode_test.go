@@ -111,7 +111,7 @@ func TestParsePolicy(t *testing.T) {
 	unique := tunnelPolicy()
 	unique.Templates[0].Level = kernel.Unique
 	unique.Lifetime.Time = time.Hour
-	m, err := addPolicy(msgNewPolicy, unique)
+	m, err := addPolicy(msgNewPolicy, unique, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func FuzzMessages(f *testing.F) {
 		p := transportPolicy()
 		p.Templates[0].Level, p.Templates[0].Mode = kernel.Unique, mode
 		p.Templates[0].Src, p.Templates[0].Dst = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.9")
-		m, err := addPolicy(msgNewPolicy, p)
+		m, err := addPolicy(msgNewPolicy, p, 0)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -363,7 +363,7 @@ func FuzzMessages(f *testing.F) {
 		if err != nil || !ok {
 			return
 		}
-		m, err := addPolicy(msgNewPolicy, p)
+		m, err := addPolicy(msgNewPolicy, p, 0)
 		if err != nil {
 			return // a policy that this package would not install
 		}

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,37 @@ func chachaSA() kernel.SA {
 	}
 }
 
+var bound = kernel.Binding{IfID: 7, Mark: kernel.Mark{Value: 0x10, Mask: 0xff}, Set: kernel.Mark{Value: 0x20, Mask: 0xf0}}
+
+func ahSA() kernel.SA {
+	sa := gcmSA()
+	sa.Proto, sa.SPI, sa.ReqID, sa.Mode, sa.Selector = kernel.AH, 0x1101, 21, kernel.Transport, selector("192.0.2.1/32", "192.0.2.2/32", 0, kernel.AnyPort)
+	sa.Encr, sa.EncrKey, sa.Integ, sa.IntegKey = 0, nil, transform.AUTH_HMAC_SHA2_256_128, key32
+	return sa
+}
+
+func ahSA6() kernel.SA {
+	sa := chachaSA()
+	sa.Proto, sa.SPI, sa.ReqID, sa.Replay, sa.Soft, sa.Hard = kernel.AH, 0x1102, 22, 64, kernel.Lifetime{}, kernel.Lifetime{}
+	sa.Encr, sa.EncrKey, sa.Integ, sa.IntegKey = 0, nil, transform.AUTH_HMAC_SHA2_256_128, key32
+	return sa
+}
+
+func compSA() kernel.SA {
+	sa := gcmSA()
+	sa.Proto, sa.SPI, sa.ReqID, sa.Encr, sa.EncrKey, sa.Comp = kernel.IPComp, 0x1103, 23, 0, nil, transform.COMP_DEFLATE
+	return sa
+}
+
+func bundlePolicy() kernel.Policy {
+	p := tunnelPolicy()
+	p.Direction, p.Templates[0].Proto = kernel.In, kernel.IPComp
+	p.Templates = append(p.Templates,
+		kernel.Template{Proto: kernel.ESP, Mode: kernel.Transport, Level: kernel.Require, ReqID: 7},
+		kernel.Template{Proto: kernel.AH, Mode: kernel.Transport, Level: kernel.Require, ReqID: 7})
+	return p
+}
+
 func tunnelPolicy() kernel.Policy {
 	return kernel.Policy{
 		Selector: nets, Direction: kernel.Out, Action: kernel.Protect, Priority: 1000,
@@ -116,10 +149,10 @@ func TestRequests(t *testing.T) {
 		// adapt puts into iproute2's message where we mean to differ.
 		adapt func(body []byte)
 	}{
-		{"add GCM tunnel", func() (netlink.Message, error) { return addState(msgNewSA, gcmSA()) }, nil},
-		{"add CBC transport encap", func() (netlink.Message, error) { return addState(msgNewSA, cbcSA()) }, nil},
-		{"add ChaCha20 ESN", func() (netlink.Message, error) { return addState(msgNewSA, chachaSA()) }, nil},
-		{"add GCM limits", func() (netlink.Message, error) { return addState(msgNewSA, limited) }, func(b []byte) {
+		{"add GCM tunnel", func() (netlink.Message, error) { return addState(msgNewSA, gcmSA(), 0) }, nil},
+		{"add CBC transport encap", func() (netlink.Message, error) { return addState(msgNewSA, cbcSA(), 0) }, nil},
+		{"add ChaCha20 ESN", func() (netlink.Message, error) { return addState(msgNewSA, chachaSA(), 0) }, nil},
+		{"add GCM limits", func() (netlink.Message, error) { return addState(msgNewSA, limited, 0) }, func(b []byte) {
 			b[216] = flagAFUnspec // without a selector: for both families
 		}},
 		{"allocspi", func() (netlink.Message, error) {
@@ -128,21 +161,59 @@ func TestRequests(t *testing.T) {
 				Proto: kernel.ESP, Mode: kernel.Tunnel, ReqID: 9,
 			})
 		}, func(b []byte) { clear(b[96:128]) }}, // limits, which the kernel does not read
-		{"add policy", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, tunnelPolicy()) }, nil},
-		{"update policy", func() (netlink.Message, error) { return addPolicy(msgUpdPolicy, usePolicy()) }, noFamily},
-		{"add policy transport", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, transportPolicy()) }, noFamily},
-		{"add policy block", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, blockPolicy) }, nil},
-		{"add policy allow", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, allowPolicy) }, nil},
-		{"get policy", func() (netlink.Message, error) { return namePolicy(msgGetPolicy, nets, kernel.Out) }, nil},
+		{"add policy", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, tunnelPolicy(), 0) }, nil},
+		{"update policy", func() (netlink.Message, error) { return addPolicy(msgUpdPolicy, usePolicy(), 0) }, noFamily},
+		{"add policy transport", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, transportPolicy(), 0) }, noFamily},
+		{"add policy block", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, blockPolicy, 0) }, nil},
+		{"add policy allow", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, allowPolicy, 0) }, nil},
+		{"get policy", func() (netlink.Message, error) { return namePolicy(msgGetPolicy, nets, kernel.Out, kernel.Binding{}) }, nil},
 		{"delete policy", func() (netlink.Message, error) {
-			return namePolicy(msgDelPolicy, blockPolicy.Selector, kernel.Forward)
+			return namePolicy(msgDelPolicy, blockPolicy.Selector, kernel.Forward, kernel.Binding{})
 		}, nil},
 		{"get SA", func() (netlink.Message, error) {
-			return request(msgGetSA, 0, toStateID(said("192.0.2.1", 0x1002))), nil
-		}, func(b []byte) { clear(b[24:]) }},
+			return nameState(msgGetSA, said("192.0.2.1", 0x1002), kernel.Mark{}), nil
+		}, nil},
 		{"delete SA", func() (netlink.Message, error) {
-			return request(msgDelSA, 0, toStateID(said("192.0.2.1", 0x1002))), nil
-		}, func(b []byte) { clear(b[24:]) }},
+			return nameState(msgDelSA, said("192.0.2.1", 0x1002), kernel.Mark{}), nil
+		}, nil},
+		{"add AH transport", func() (netlink.Message, error) { return addState(msgNewSA, ahSA(), 0) }, nil},
+		{"add AH IPv6 ESN", func() (netlink.Message, error) { return addState(msgNewSA, ahSA6(), 0) }, nil},
+		{"add IPComp", func() (netlink.Message, error) { return addState(msgNewSA, compSA(), 0) }, nil},
+		{"add GMAC", func() (netlink.Message, error) {
+			sa := gcmSA()
+			sa.SPI, sa.ReqID, sa.Encr = 0x1104, 24, transform.ENCR_NULL_AUTH_AES_GMAC
+			return addState(msgNewSA, sa, 0)
+		}, nil},
+		{"add bound SA", func() (netlink.Message, error) {
+			sa := gcmSA()
+			sa.SPI, sa.ReqID, sa.Binding = 0x1105, 25, bound
+			return addState(msgNewSA, sa, 0)
+		}, nil},
+		{"add offloaded SA", func() (netlink.Message, error) {
+			sa := gcmSA()
+			sa.SPI, sa.ReqID, sa.Offload, sa.Device = 0x1106, 26, kernel.OffloadCrypto, "lo"
+			return addState(msgNewSA, sa, 1)
+		}, nil},
+		{"allocspi IPComp", func() (netlink.Message, error) {
+			return allocSPI(kernel.GetSPI{
+				Src: netip.MustParseAddr("192.0.2.2"), Dst: netip.MustParseAddr("192.0.2.1"),
+				Proto: kernel.IPComp, Mode: kernel.Tunnel, ReqID: 9,
+			})
+		}, func(b []byte) { clear(b[96:128]) }},
+		{"get marked SA", func() (netlink.Message, error) {
+			return nameState(msgGetSA, said("192.0.2.2", 0x1105), bound.Mark), nil
+		}, nil},
+		{"delete marked SA", func() (netlink.Message, error) {
+			return nameState(msgDelSA, said("192.0.2.2", 0x1105), bound.Mark), nil
+		}, nil},
+		{"add policy bundle", func() (netlink.Message, error) { return addPolicy(msgNewPolicy, bundlePolicy(), 0) }, nil},
+		{"add bound policy", func() (netlink.Message, error) {
+			p := tunnelPolicy()
+			p.Binding = bound
+			return addPolicy(msgNewPolicy, p, 0)
+		}, nil},
+		{"get bound policy", func() (netlink.Message, error) { return namePolicy(msgGetPolicy, nets, kernel.Out, bound) }, nil},
+		{"delete bound policy", func() (netlink.Message, error) { return namePolicy(msgDelPolicy, nets, kernel.Out, bound) }, nil},
 		{"flush SA", func() (netlink.Message, error) { return request(msgFlushSA, 0, uint8(0)), nil }, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -158,8 +229,8 @@ func TestRequests(t *testing.T) {
 			if c.adapt != nil {
 				c.adapt(want)
 			}
-			if c.name == "get SA" || c.name == "delete SA" {
-				want = want[:24] // iproute2 adds the source address, which ESP's look-up does without
+			if strings.HasSuffix(c.name, " SA") && (m.Type == msgGetSA || m.Type == msgDelSA) {
+				want = slices.Delete(want, 24, 44) // iproute2 adds the source address, which the look-up does without
 			}
 			if m.Type != r.Type || !bytes.Equal(m.Body, want) {
 				t.Errorf("type %#x, want %#x\n%s", m.Type, r.Type, difference(m.Type, m.Body, want))
@@ -182,6 +253,7 @@ func TestSizes(t *testing.T) {
 		{spiInfo{}, 232}, {policyInfo{}, 168}, {policyID{}, 64}, {templateInfo{}, 64}, {acquireInfo{}, 280},
 		{expireInfo{}, 232}, {policyExpireInfo{}, 176}, {mappingInfo{}, 64}, {encapInfo{}, 24}, {replayInfo{}, 12},
 		{replayESNInfo{}, 24}, {algorithm{}, 68}, {algorithmICV{}, 72},
+		{markInfo{}, 8}, {offloadInfo{}, 8}, {migrateInfo{}, 76},
 	} {
 		if got := binary.Size(c.v); got != c.want {
 			t.Errorf("%T has %d octets, want %d", c.v, got, c.want)
@@ -196,7 +268,12 @@ func TestRefusedSAs(t *testing.T) {
 		want   error
 	}{
 		{func(sa *kernel.SA) { sa.Mode = 0 }, kernel.ErrUnsupported},
+		{func(sa *kernel.SA) { sa.Proto = 99 }, kernel.ErrUnsupported},
 		{func(sa *kernel.SA) { sa.Proto = kernel.AH }, kernel.ErrUnsupported},
+		{func(sa *kernel.SA) { sa.Proto, sa.Encap = kernel.AH, &kernel.Encap{} }, kernel.ErrUnsupported},
+		{func(sa *kernel.SA) { sa.Proto = kernel.IPComp }, kernel.ErrUnsupported},
+		{func(sa *kernel.SA) { sa.Proto, sa.SPI = kernel.IPComp, 65536 }, plain},
+		{func(sa *kernel.SA) { sa.Encr = transform.ENCR_AES_GCM_16_IIV }, kernel.ErrUnsupported},
 		{func(sa *kernel.SA) { sa.SPI = 255 }, plain},
 		{func(sa *kernel.SA) { sa.Src = netip.Addr{} }, plain},
 		{func(sa *kernel.SA) { sa.Src = netip.MustParseAddr("::1") }, plain},
@@ -213,7 +290,7 @@ func TestRefusedSAs(t *testing.T) {
 	} {
 		sa := gcmSA()
 		c.change(&sa)
-		_, err := addState(msgNewSA, sa)
+		_, err := addState(msgNewSA, sa, 0)
 		if err == nil || c.want != plain && !errors.Is(err, c.want) {
 			t.Errorf("row %d: %v", i, err)
 		}
@@ -245,14 +322,14 @@ func TestRefusedPolicies(t *testing.T) {
 	} {
 		p := tunnelPolicy()
 		change(&p)
-		if _, err := addPolicy(msgNewPolicy, p); err == nil {
+		if _, err := addPolicy(msgNewPolicy, p, 0); err == nil {
 			t.Errorf("row %d was encoded", i)
 		}
 	}
-	if _, err := namePolicy(msgGetPolicy, nets, 0); err == nil {
+	if _, err := namePolicy(msgGetPolicy, nets, 0, kernel.Binding{}); err == nil {
 		t.Error("a policy without a direction")
 	}
-	if _, err := namePolicy(msgGetPolicy, kernel.Selector{}, kernel.In); err == nil {
+	if _, err := namePolicy(msgGetPolicy, kernel.Selector{}, kernel.In, kernel.Binding{}); err == nil {
 		t.Error("a policy without a selector")
 	}
 }
@@ -262,7 +339,7 @@ func TestRefusedPolicies(t *testing.T) {
 func TestTemplateTakesKnownFamily(t *testing.T) {
 	p := tunnelPolicy()
 	p.Templates[0].Dst = netip.IPv6Unspecified()
-	m, err := addPolicy(msgNewPolicy, p)
+	m, err := addPolicy(msgNewPolicy, p, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,8 @@ func parseEvent(m netlink.Message) (kernel.Event, error) {
 		return parsePolicyDeleted(m.Body)
 	case msgPolicyExpire:
 		return parsePolicyExpire(m.Body)
-	case msgFlushPolicy:
-		// The vocabulary has no word for it, and its reader must dump anyway.
+	case msgFlushPolicy, msgMigrate:
+		// The vocabulary has no word for them, and its reader must dump anyway.
 		return kernel.Resync{}, nil
 	}
 	return nil, nil
@@ -112,36 +112,48 @@ func parsePolicyDeleted(body []byte) (kernel.Event, error) {
 		return nil, err
 	}
 	info := policyInfo{Selector: name.Selector, Index: name.Index, Direction: name.Direction}
+	var of kernel.Binding
 	a := netlink.ParseAttributes(rest)
 	for a.Next() {
 		if a.Type() == attrPolicy {
-			if _, err := decode(a.Octets(), &info); err != nil {
-				return nil, err
-			}
+			_, err = decode(a.Octets(), &info)
+		} else {
+			err = parseName(a, &of)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	if a.Err() != nil {
 		return nil, a.Err()
 	}
-	return policyGone(info)
+	return policyGone(info, of)
 }
 
 func parsePolicyExpire(body []byte) (kernel.Event, error) {
 	var info policyExpireInfo
-	if _, err := decode(body, &info); err != nil {
+	rest, err := decode(body, &info)
+	if err != nil || info.Hard == 0 {
 		return nil, err
 	}
-	if info.Hard == 0 {
-		return nil, nil
+	var of kernel.Binding
+	a := netlink.ParseAttributes(rest)
+	for a.Next() {
+		if err := parseName(a, &of); err != nil {
+			return nil, err
+		}
 	}
-	return policyGone(info.Policy)
+	if a.Err() != nil {
+		return nil, a.Err()
+	}
+	return policyGone(info.Policy, of)
 }
 
-func policyGone(info policyInfo) (kernel.Event, error) {
+func policyGone(info policyInfo, of kernel.Binding) (kernel.Event, error) {
 	direction := fromDirection(info.Direction)
 	if direction == 0 {
 		return nil, nil
 	}
 	s, err := info.Selector.selector()
-	return event(kernel.PolicyDeleted{ID: kernel.PolicyID(info.Index), Selector: s, Direction: direction}, err)
+	return event(kernel.PolicyDeleted{ID: kernel.PolicyID(info.Index), Selector: s, Direction: direction, Binding: of}, err)
 }

@@ -181,6 +181,28 @@ type replayESNInfo struct {
 	Window          uint32
 }
 
+// markInfo is struct xfrm_mark.
+type markInfo struct {
+	Value, Mask uint32
+}
+
+// offloadInfo is struct xfrm_user_offload.
+type offloadInfo struct {
+	Ifindex int32
+	Flags   uint8
+	_       [3]byte
+}
+
+// migrateInfo is struct xfrm_user_migrate.
+type migrateInfo struct {
+	OldDst, OldSrc       address
+	NewDst, NewSrc       address
+	Proto, Mode          uint8
+	_                    [2]byte
+	ReqID                uint32
+	OldFamily, NewFamily uint16
+}
+
 // algorithmName is the field in which all algorithm attributes start.
 type algorithmName [64]byte
 

@@ -3,6 +3,7 @@ package xfrm
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"racoon2/kernel"
 	"racoon2/kernel/netlink"
@@ -35,6 +36,8 @@ func (b *Backend) apply(r kernel.Request) kernel.Result {
 		result.Policy, result.Err = b.addPolicy(msgUpdPolicy, op.Policy)
 	case kernel.DeletePolicy:
 		result.Err = b.deletePolicy(op)
+	case kernel.Migrate:
+		result.Policy, result.Err = b.migrate(op)
 	case kernel.DumpPolicy:
 		result.Policies, result.Err = b.dumpPolicy()
 	default:
@@ -82,13 +85,60 @@ func (b *Backend) addSA(sa kernel.SA) error {
 			return err
 		}
 	}
-	m, err := addState(typ, sa)
+	device, err := b.device(sa.Binding)
+	if err != nil {
+		return fmt.Errorf("%v: %w", sa, err)
+	}
+	m, err := addState(typ, sa, device)
 	if err != nil {
 		return err
 	}
 	defer clear(m.Body)
 	_, err = b.requests.Execute(m)
-	return explain(sa, err)
+	switch {
+	case sa.Offload != kernel.NoOffload && errors.Is(err, syscall.EINVAL): // an older kernel, or such a device
+		return fmt.Errorf("%v: %v offload to device %q: %w: %w", sa, sa.Offload, sa.Device, kernel.ErrUnsupported, err)
+	case err != nil:
+		return explain(sa, err)
+	}
+	b.remember(sa.SAID, sa.Mark)
+	if sa.Offload != kernel.NoOffload {
+		return b.checkOffload(sa)
+	}
+	return nil
+}
+
+// device is the index of the device that a binding asks to encrypt; 0 for none.
+func (b *Backend) device(of kernel.Binding) (int, error) {
+	if of.Offload == kernel.NoOffload {
+		return 0, nil
+	}
+	index, err := b.host.deviceIndex(of.Device)
+	if err != nil {
+		return 0, fmt.Errorf("device %q: %w", of.Device, err)
+	}
+	return index, nil
+}
+
+// checkOffload holds that the device really encrypts: for one that cannot, the
+// kernel does it in silence.
+func (b *Backend) checkOffload(sa kernel.SA) error {
+	dump, err := b.dumpOf(sa.SAID)
+	if err != nil {
+		return err
+	}
+	s, err := parseState(dump)
+	if err != nil || s.report.Offload == sa.Offload {
+		return err
+	}
+	return errors.Join(fmt.Errorf("%v: device %q does not encrypt: %w", sa, sa.Device, kernel.ErrUnsupported), b.deleteSA(sa.SAID))
+}
+
+// remember notes the mark that an SA is found by.
+func (b *Backend) remember(id kernel.SAID, mark kernel.Mark) {
+	if mark != (kernel.Mark{}) {
+		b.marks[id] = mark
+	}
 }
 
 // updateSA finds the SA by its identity or, when its destination moved, by SPI
@@ -104,18 +154,43 @@ func (b *Backend) updateSA(sa kernel.SA) error {
 	if err != nil {
 		return err
 	}
+	return b.replace(old, dump, sa)
+}
+
+// replaceSA is updateSA for an SA whose former identity is known.
+func (b *Backend) replaceSA(old kernel.SAID, sa kernel.SA) error {
+	dump, err := b.dumpOf(old)
+	if err != nil {
+		return err
+	}
+	return b.replace(old, dump, sa)
+}
+
+// replace gives the SA of a dump, which it wipes, the addresses, encapsulation and
+// lifetimes of sa.
+func (b *Backend) replace(old kernel.SAID, dump []byte, sa kernel.SA) error {
 	defer clear(dump)
 	m, moved, err := updateState(dump, sa)
 	if err != nil {
 		return err
 	}
 	defer clear(m.Body)
-	if moved {
+	switch {
+	case moved && old != sa.SAID: // the numbers jump, so that both may stand for a moment
+		if _, err = b.requests.Execute(m); err == nil {
+			b.remember(sa.SAID, b.marks[old])
+			return b.deleteSA(old)
+		}
+	case moved:
+		mark := b.marks[old]
 		if err := b.deleteSA(old); err != nil {
 			return err
 		}
+		_, err = b.requests.Execute(m)
+		b.remember(old, mark)
+	default:
+		_, err = b.requests.Execute(m)
 	}
-	_, err = b.requests.Execute(m)
 	return explain(sa, err)
 }
 
@@ -138,14 +213,15 @@ func (b *Backend) formerly(sa kernel.SA) (kernel.SAID, error) {
 }
 
 func (b *Backend) deleteSA(id kernel.SAID) error {
-	_, err := b.requests.Execute(request(msgDelSA, 0, toStateID(id)))
+	_, err := b.requests.Execute(nameState(msgDelSA, id, b.marks[id]))
+	delete(b.marks, id)
 	return explain(id, err)
 }
 
 // dumpOf returns an SA as the kernel writes it, with its keys: the caller
 // wipes them.
 func (b *Backend) dumpOf(id kernel.SAID) ([]byte, error) {
-	replies, err := b.requests.Execute(request(msgGetSA, 0, toStateID(id)))
+	replies, err := b.requests.Execute(nameState(msgGetSA, id, b.marks[id]))
 	if err != nil {
 		return nil, explain(id, err)
 	}
@@ -167,7 +243,16 @@ func (b *Backend) getSA(id kernel.SAID) ([]kernel.SAState, error) {
 	if s.larval {
 		return nil, fmt.Errorf("%v: %w", id, kernel.ErrNotFound)
 	}
-	return []kernel.SAState{s.report}, nil
+	return []kernel.SAState{b.complete(s)}, nil
+}
+
+// complete is the report about an SA with what must be looked up.
+func (b *Backend) complete(s state) kernel.SAState {
+	b.remember(s.report.SAID, s.report.Mark)
+	if s.device != 0 {
+		s.report.Device = b.host.deviceName(s.device)
+	}
+	return s.report
 }
 
 func (b *Backend) dumpSA() ([]kernel.SAState, error) {
@@ -181,8 +266,11 @@ func (b *Backend) dumpSA() ([]kernel.SAState, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !s.larval && s.report.Proto == kernel.ESP {
-			all = append(all, s.report)
+		switch s.report.Proto {
+		case kernel.ESP, kernel.AH, kernel.IPComp:
+			if !s.larval {
+				all = append(all, b.complete(s))
+			}
 		}
 	}
 	return all, nil
@@ -193,7 +281,11 @@ func (b *Backend) addPolicy(typ uint16, p kernel.Policy) (kernel.PolicyID, error
 	if err := b.capabilities.CheckPolicy(p); err != nil {
 		return 0, err
 	}
-	m, err := addPolicy(typ, p)
+	device, err := b.device(p.Binding)
+	if err != nil {
+		return 0, fmt.Errorf("policy %v %v: %w", p.Direction, p.Selector, err)
+	}
+	m, err := addPolicy(typ, p, device)
 	if err != nil {
 		return 0, err
 	}
@@ -201,27 +293,86 @@ func (b *Backend) addPolicy(typ uint16, p kernel.Policy) (kernel.PolicyID, error
 	if _, err := b.requests.Execute(m); err != nil {
 		return 0, explain(what, err)
 	}
-	if m, err = namePolicy(msgGetPolicy, p.Selector, p.Direction); err != nil {
+	installed, err := b.getPolicy(p.Selector, p.Direction, p.Binding)
+	if err != nil {
 		return 0, err
 	}
+	return installed.ID, b.note(p)
+}
+
+// note keeps what the kernel does not know of a policy, and carries it out.
+func (b *Backend) note(p kernel.Policy) error {
+	key := nameOf(p)
+	old := b.notes[key]
+	if old.mss != 0 && old.mss != p.MSS {
+		if err := b.host.unclamp(p); err != nil {
+			return err
+		}
+	}
+	if p.MSS != 0 && old.mss != p.MSS {
+		if err := b.host.clamp(p); err != nil {
+			return err
+		}
+	}
+	delete(b.notes, key)
+	if n := (note{p.MSS, p.Set, p.Offload, p.Device}); n != (note{}) {
+		b.notes[key] = n
+	}
+	return nil
+}
+
+// policyName tells policies apart.
+type policyName struct {
+	selector  kernel.Selector
+	direction kernel.Direction
+	of        kernel.Binding
+}
+
+// note is what the kernel does not know of a policy. Devices encrypt for SAs.
+type note struct {
+	mss     uint16
+	set     kernel.Mark
+	offload kernel.Offload
+	device  string
+}
+
+func nameOf(p kernel.Policy) policyName {
+	return policyName{p.Selector, p.Direction, p.Binding.Names()}
+}
+
+// annotate adds what was noted to a policy that the kernel tells of.
+func (b *Backend) annotate(p kernel.Policy) kernel.Policy {
+	n := b.notes[nameOf(p)]
+	p.MSS, p.Set, p.Offload, p.Device = n.mss, n.set, n.offload, n.device
+	return p
+}
+
+func (b *Backend) getPolicy(s kernel.Selector, d kernel.Direction, of kernel.Binding) (p kernel.Policy, err error) {
+	m, err := namePolicy(msgGetPolicy, s, d, of)
+	if err != nil {
+		return p, err
+	}
+	what := fmt.Sprintf("policy %v %v", d, s)
 	replies, err := b.requests.Execute(m)
 	if err != nil {
-		return 0, explain(what, err)
+		return p, explain(what, err)
 	}
 	if len(replies) != 1 || replies[0].Type != msgNewPolicy {
-		return 0, fmt.Errorf("%w: %d answers about %s", ErrMalformed, len(replies), what)
+		return p, fmt.Errorf("%w: %d answers about %s", ErrMalformed, len(replies), what)
 	}
-	installed, _, err := parsePolicy(replies[0].Body)
-	return installed.ID, err
+	p, _, err = parsePolicy(replies[0].Body)
+	return b.annotate(p), err
 }
 
 func (b *Backend) deletePolicy(op kernel.DeletePolicy) error {
-	m, err := namePolicy(msgDelPolicy, op.Selector, op.Direction)
+	m, err := namePolicy(msgDelPolicy, op.Selector, op.Direction, op.Binding)
 	if err != nil {
 		return err
 	}
-	_, err = b.requests.Execute(m)
-	return explain(fmt.Sprintf("policy %v %v", op.Direction, op.Selector), err)
+	if _, err = b.requests.Execute(m); err != nil {
+		return explain(fmt.Sprintf("policy %v %v", op.Direction, op.Selector), err)
+	}
+	return b.note(kernel.Policy{Selector: op.Selector, Direction: op.Direction, Binding: op.Binding.Names()})
 }
 
 func (b *Backend) dumpPolicy() ([]kernel.Policy, error) {
@@ -236,7 +387,7 @@ func (b *Backend) dumpPolicy() ([]kernel.Policy, error) {
 			return nil, err
 		}
 		if ok {
-			all = append(all, p)
+			all = append(all, b.annotate(p))
 		}
 	}
 	return all, nil

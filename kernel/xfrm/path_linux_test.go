@@ -122,7 +122,7 @@ func TestMovedSA(t *testing.T) {
 			l.send(a, b, "after")
 			for i := range l.backends {
 				all := l.must(i, kernel.DumpSA{}).SAs
-				if len(all) != 1 || all[0].Dst != moved || all[0].Packets != 1 || all[0].ReplayErr != 0 {
+				if len(all) != 1 || all[0].Dst != moved || all[0].Packets != 2 || all[0].ReplayErr != 0 {
 					t.Errorf("host %d has %+v", i, all)
 				}
 			}

@@ -13,24 +13,25 @@ import (
 const maxTemplates = 6
 
 // addPolicy installs a policy; typ is msgNewPolicy, or msgUpdPolicy to replace
-// the one with the same selector and direction.
-func addPolicy(typ uint16, p kernel.Policy) (netlink.Message, error) {
+// the one with the same selector, direction and binding; device is the index of
+// p.Device, which has to know the policy where it does the whole of ESP.
+func addPolicy(typ uint16, p kernel.Policy, device int) (netlink.Message, error) {
 	info, err := toPolicyInfo(p)
 	if err != nil {
 		return netlink.Message{}, err
 	}
 	var b netlink.Builder
 	b.Raw(encode(info))
-	var templates []byte
-	for _, t := range p.Templates {
-		x, err := toTemplate(t)
-		if err != nil {
-			return netlink.Message{}, fmt.Errorf("policy %v %v: %w", p.Direction, p.Selector, err)
-		}
-		templates = append(templates, encode(x)...)
+	templates, err := toTemplates(p)
+	if err != nil {
+		return netlink.Message{}, fmt.Errorf("policy %v %v: %w", p.Direction, p.Selector, err)
 	}
 	if len(templates) > 0 {
 		b.Octets(attrTemplates, templates)
+	}
+	addNames(&b, p.Binding)
+	if p.Offload == kernel.OffloadPacket {
+		b.Octets(attrOffload, encode(toOffload(kernel.SA{Direction: p.Direction, Binding: p.Binding}, device)))
 	}
 	return netlink.Message{Type: typ, Body: b.Body()}, b.Err()
 }
@@ -65,6 +66,28 @@ func toPolicyInfo(p kernel.Policy) (policyInfo, error) {
 		return policyInfo{}, fmt.Errorf("policy %v %v: %v: %w", p.Direction, p.Selector, p.Action, kernel.ErrUnsupported)
 	}
 	return info, nil
+}
+
+// toTemplates translates a policy's templates, which the kernel has in the same
+// order.
+func toTemplates(p kernel.Policy) ([]byte, error) {
+	var all []byte
+	var family uint16
+	for _, t := range p.Templates {
+		x, err := toTemplate(t)
+		if err != nil {
+			return nil, err
+		}
+		if x.Family == 0 {
+			x.Family = family // that of the packet which it goes around: the tunnel's
+		}
+		family = x.Family
+		if t.Proto == kernel.IPComp && p.Direction != kernel.Out {
+			x.Optional = 1 // RFC 3173 §2.2: small packets come without
+		}
+		all = append(all, encode(x)...)
+	}
+	return all, nil
 }
 
 // toTemplate translates a template. Its family is that of the tunnel's end
@@ -109,8 +132,8 @@ func known(a netip.Addr) netip.Addr {
 	return a
 }
 
-// namePolicy makes a message about the policy with a selector and direction.
-func namePolicy(typ uint16, s kernel.Selector, d kernel.Direction) (netlink.Message, error) {
+// namePolicy makes a message about the policy with a selector, direction and binding.
+func namePolicy(typ uint16, s kernel.Selector, d kernel.Direction, of kernel.Binding) (netlink.Message, error) {
 	selector, err := toPolicySelector(s)
 	if err != nil {
 		return netlink.Message{}, err
@@ -119,7 +142,10 @@ func namePolicy(typ uint16, s kernel.Selector, d kernel.Direction) (netlink.Mess
 	if err != nil {
 		return netlink.Message{}, err
 	}
-	return request(typ, 0, policyID{Selector: selector, Direction: direction}), nil
+	var b netlink.Builder
+	b.Raw(encode(policyID{Selector: selector, Direction: direction}))
+	addNames(&b, of)
+	return netlink.Message{Type: typ, Body: b.Body()}, b.Err()
 }
 
 // parsePolicy reads a policy. ok is false for one that has no place in the
@@ -133,9 +159,12 @@ func parsePolicy(body []byte) (p kernel.Policy, ok bool, err error) {
 	a := netlink.ParseAttributes(rest)
 	for a.Next() {
 		if a.Type() == attrTemplates {
-			if p.Templates, err = parseTemplates(a.Octets()); err != nil {
-				return p, false, err
-			}
+			p.Templates, err = parseTemplates(a.Octets())
+		} else {
+			err = parseName(a, &p.Binding)
+		}
+		if err != nil {
+			return p, false, err
 		}
 	}
 	if a.Err() != nil {
@@ -156,8 +185,23 @@ func parsePolicy(body []byte) (p kernel.Policy, ok bool, err error) {
 		p.Action = kernel.Bypass
 	default:
 		p.Action = kernel.Protect
+		levels(p.Templates, p.Direction)
 	}
 	return p, true, nil
+}
+
+// levels gives IPComp's templates of arriving packets, which are always optional,
+// the level of the transform around them.
+func levels(templates []kernel.Template, d kernel.Direction) {
+	for i, t := range templates {
+		if t.Proto != kernel.IPComp || d == kernel.Out {
+			continue
+		}
+		templates[i].Level = kernel.Require
+		if i+1 < len(templates) {
+			templates[i].Level = templates[i+1].Level
+		}
+	}
 }
 
 // parseTemplates reads an attribute with templates.

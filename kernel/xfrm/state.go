@@ -17,6 +17,7 @@ const keyRoom = 2048
 const (
 	lowestSPI  = 0x100
 	highestSPI = 0xffffffff
+	highestCPI = 0xefff // those above are for private use (RFC 3173 §3.3)
 )
 
 // request is a message whose body is a structure and nothing else.
@@ -33,18 +34,27 @@ func allocSPI(op kernel.GetSPI) (netlink.Message, error) {
 	if !op.Dst.IsValid() || familyOf(op.Src) != familyOf(op.Dst) {
 		return netlink.Message{}, fmt.Errorf("an SPI for SAs from %v to %v: two addresses of one family are needed", op.Src, op.Dst)
 	}
+	highest := uint32(highestSPI)
+	switch op.Proto {
+	case kernel.ESP, kernel.AH:
+	case kernel.IPComp:
+		highest = highestCPI
+	default:
+		return netlink.Message{}, fmt.Errorf("an SPI for %v: %w", op.Proto, kernel.ErrUnsupported)
+	}
 	return request(msgAllocSPI, 0, spiInfo{
 		State: stateInfo{
 			ID: id{Dst: toAddress(op.Dst), Proto: uint8(op.Proto)}, Src: toAddress(op.Src),
 			Family: familyOf(op.Dst), Mode: mode, ReqID: op.ReqID,
 		},
-		Min: lowestSPI, Max: highestSPI,
+		Min: lowestSPI, Max: highest,
 	}), nil
 }
 
 // addState installs an SA; typ is msgNewSA, or msgUpdSA in place of a
-// reservation. The body holds the keys: the caller wipes it.
-func addState(typ uint16, sa kernel.SA) (netlink.Message, error) {
+// reservation; device is the index of sa.Device. The body holds the keys: the
+// caller wipes it.
+func addState(typ uint16, sa kernel.SA, device int) (netlink.Message, error) {
 	info, err := toStateInfo(sa)
 	if err != nil {
 		return netlink.Message{}, err
@@ -62,6 +72,14 @@ func addState(typ uint16, sa kernel.SA) (netlink.Message, error) {
 		// Without the bitmap itself, which the kernel starts at zero.
 		b.Octets(attrReplayESN, encode(replayESNInfo{BitmapLen: (window + 31) / 32, Window: window}))
 	}
+	addNames(&b, sa.Binding)
+	if sa.Set != (kernel.Mark{}) {
+		b.U32(attrSetMark, sa.Set.Value)
+		b.U32(attrSetMarkMask, sa.Set.Mask)
+	}
+	if sa.Offload != kernel.NoOffload {
+		b.Octets(attrOffload, encode(toOffload(sa, device)))
+	}
 	return netlink.Message{Type: typ, Body: b.Body()}, b.Err()
 }
 
@@ -71,10 +89,16 @@ func toStateInfo(sa kernel.SA) (stateInfo, error) {
 	switch {
 	case err != nil:
 		return stateInfo{}, fmt.Errorf("%v: %w", sa, err)
-	case sa.Proto != kernel.ESP:
+	case !sa.Dst.IsValid() || familyOf(sa.Src) != familyOf(sa.Dst):
+		return stateInfo{}, fmt.Errorf("%v: two addresses of one family are needed", sa)
+	case sa.Proto != kernel.ESP && sa.Proto != kernel.AH && sa.Proto != kernel.IPComp:
 		return stateInfo{}, fmt.Errorf("%v: %w", sa, kernel.ErrUnsupported)
-	case sa.SPI < lowestSPI || !sa.Dst.IsValid() || familyOf(sa.Src) != familyOf(sa.Dst):
-		return stateInfo{}, fmt.Errorf("%v: two addresses of one family and an SPI above 255 are needed", sa)
+	case sa.Proto != kernel.IPComp && sa.SPI < lowestSPI:
+		return stateInfo{}, fmt.Errorf("%v: an SPI above 255 is needed", sa)
+	case sa.Proto == kernel.IPComp && (sa.SPI == 0 || sa.SPI > 65535):
+		return stateInfo{}, fmt.Errorf("%v: a CPI from 1 to 65535 is needed", sa)
+	case sa.Encap != nil && sa.Proto != kernel.ESP:
+		return stateInfo{}, fmt.Errorf("%v: UDP encapsulation: %w", sa, kernel.ErrUnsupported)
 	case sa.Replay > maxWindow:
 		return stateInfo{}, fmt.Errorf("%v: a replay window of %d packets, the limit is %d: %w", sa, sa.Replay, maxWindow, kernel.ErrUnsupported)
 	case sa.ESN && sa.Direction == kernel.In && sa.Replay == 0:
@@ -87,13 +111,18 @@ func toStateInfo(sa kernel.SA) (stateInfo, error) {
 	if largeWindow(sa) == 0 {
 		info.ReplayWindow = uint8(sa.Replay)
 	}
-	if sa.Selector == (kernel.Selector{}) {
+	switch {
+	case sa.Selector == (kernel.Selector{}):
 		info.Flags |= flagAFUnspec
-	} else {
-		if err := sa.Selector.Valid(); err != nil {
-			return stateInfo{}, fmt.Errorf("%v: %w", sa, err)
-		}
+	case sa.Selector.Valid() != nil:
+		return stateInfo{}, fmt.Errorf("%v: %w", sa, sa.Selector.Valid())
+	case sa.Mode == kernel.Transport && familyOf(sa.Selector.Src.Addr()) != info.Family:
+		info.Flags |= flagAFUnspec // the kernel refuses it
+	default:
 		info.Selector, _ = toSelector(sa.Selector) // without a mask it is any port
+	}
+	if sa.Proto == kernel.AH && sa.Dst.Is4() {
+		info.Flags |= flagAlign4 // RFC 4302 §3.3.3.2.1
 	}
 	if sa.ESN {
 		info.Flags |= flagESN
@@ -115,6 +144,17 @@ func largeWindow(sa kernel.SA) uint32 {
 
 // addAlgorithms adds the attributes with the keys.
 func addAlgorithms(b *netlink.Builder, sa kernel.SA) error {
+	switch sa.Proto {
+	case kernel.IPComp:
+		c, err := findCompression(sa)
+		if err != nil {
+			return err
+		}
+		b.Octets(attrAlgComp, encode(algorithm{Name: toName(c.name)}))
+		return nil
+	case kernel.AH:
+		return addMAC(b, sa)
+	}
 	c, err := findCipher(sa)
 	if err != nil {
 		return err
@@ -127,15 +167,53 @@ func addAlgorithms(b *netlink.Builder, sa kernel.SA) error {
 		return nil
 	}
 	// RFC 8221 §4: encryption without integrity is not offered.
+	if _, err := findMAC(sa); err != nil {
+		return err
+	}
+	addKey(b, attrAlgCrypt, algorithm{toName(c.name), uint32(8 * len(sa.EncrKey))}, sa.EncrKey)
+	return addMAC(b, sa)
+}
+
+// addMAC adds the attribute with the key of integrity.
+func addMAC(b *netlink.Builder, sa kernel.SA) error {
 	m, err := findMAC(sa)
 	if err != nil {
 		return err
 	}
-	addKey(b, attrAlgCrypt, algorithm{toName(c.name), uint32(8 * len(sa.EncrKey))}, sa.EncrKey)
 	// Always with the length of the ICV: without it the kernel would take the
 	// 96 bits of a draft for HMAC-SHA-256, where RFC 4868 §2.3 has 128.
 	addKey(b, attrAlgAuthTrunc, algorithmICV{toName(m.name), uint32(8 * len(sa.IntegKey)), m.icv}, sa.IntegKey)
 	return nil
+}
+
+// addNames adds the attributes by which SAs and policies are told apart.
+func addNames(b *netlink.Builder, of kernel.Binding) {
+	if of.Mark != (kernel.Mark{}) {
+		b.Octets(attrMark, encode(markInfo(of.Mark)))
+	}
+	if of.IfID != 0 {
+		b.U32(attrIfID, of.IfID)
+	}
+}
+
+// toOffload asks a device to encrypt.
+func toOffload(sa kernel.SA, device int) offloadInfo {
+	o := offloadInfo{Ifindex: int32(device)}
+	if sa.Direction == kernel.In {
+		o.Flags |= offloadInbound
+	}
+	if sa.Offload == kernel.OffloadPacket {
+		o.Flags |= offloadPacket
+	}
+	return o
+}
+
+// nameState makes a message about the SA with an identity and a mark.
+func nameState(typ uint16, s kernel.SAID, mark kernel.Mark) netlink.Message {
+	var b netlink.Builder
+	b.Raw(encode(toStateID(s)))
+	addNames(&b, kernel.Binding{Mark: mark})
+	return netlink.Message{Type: typ, Body: b.Body()}
 }
 
 // addKey adds an algorithm with its key, and leaves no copy of the key behind.
@@ -163,6 +241,7 @@ func toEncap(sa kernel.SA) *encapInfo {
 type state struct {
 	info   stateInfo
 	larval bool // a reservation or an SA that an Acquire asks for
+	device int  // index of the one that encrypts
 	report kernel.SAState
 }
 
@@ -216,13 +295,17 @@ func (s *state) attribute(a *netlink.Attributes) error {
 		}
 	case attrAlgAuth:
 		s.larval = false
-	case attrAlgCrypt:
+	case attrAlgCrypt, attrAlgComp:
 		var alg algorithm
 		if _, err := decode(a.Octets(), &alg); err != nil {
 			return err
 		}
 		s.larval = false
-		sa.Encr = encrOf(alg.Name.String(), 0)
+		if a.Type() == attrAlgComp {
+			sa.Comp = compOf(alg.Name.String())
+		} else {
+			sa.Encr = encrOf(alg.Name.String(), 0)
+		}
 	case attrEncap:
 		var e encapInfo
 		if _, err := decode(a.Octets(), &e); err != nil {
@@ -238,6 +321,36 @@ func (s *state) attribute(a *netlink.Attributes) error {
 		sa.Replay = r.Window
 	case attrLastUsed:
 		s.report.LastUsed = moment(a.U64())
+	case attrSetMark:
+		sa.Set.Value = a.U32()
+	case attrSetMarkMask:
+		sa.Set.Mask = a.U32()
+	case attrOffload:
+		var o offloadInfo
+		if _, err := decode(a.Octets(), &o); err != nil {
+			return err
+		}
+		sa.Offload, s.device = kernel.OffloadCrypto, int(o.Ifindex)
+		if o.Flags&offloadPacket != 0 {
+			sa.Offload = kernel.OffloadPacket
+		}
+	default:
+		return parseName(a, &sa.Binding)
+	}
+	return nil
+}
+
+// parseName reads the attributes of addNames.
+func parseName(a *netlink.Attributes, b *kernel.Binding) error {
+	switch a.Type() {
+	case attrMark:
+		var m markInfo
+		if _, err := decode(a.Octets(), &m); err != nil {
+			return err
+		}
+		b.Mark = kernel.Mark(m)
+	case attrIfID:
+		b.IfID = a.U32()
 	}
 	return nil
 }

@@ -14,7 +14,10 @@ import (
 const seqMargin = 1 << 16
 
 // kept says which attributes of a dump make the same SA again.
-var kept = [...]uint16{attrAlgAEAD, attrAlgCrypt, attrAlgAuthTrunc, attrReplay, attrReplayESN}
+var kept = [...]uint16{
+	attrAlgAEAD, attrAlgCrypt, attrAlgComp, attrAlgAuthTrunc, attrReplay, attrReplayESN, attrExtraFlags,
+	attrMark, attrIfID, attrSetMark, attrSetMarkMask, attrOffload,
+}
 
 // updateState turns a dumped SA into a message that gives it the addresses,
 // encapsulation and lifetimes of sa. moved says that the kernel cannot change
@@ -54,6 +57,9 @@ func updateState(dump []byte, sa kernel.SA) (m netlink.Message, moved bool, err 
 	}
 	if encap != nil {
 		b.Octets(attrEncap, encode(encap))
+	}
+	if moved {
+		b.Octets(attrCounters, encode(old.Counters)) // it goes on counting
 	}
 	m = netlink.Message{Type: msgUpdSA, Body: b.Body()}
 	if moved {

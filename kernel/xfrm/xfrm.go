@@ -1,7 +1,8 @@
 // Package xfrm carries out IPsec by Linux's kernel, over NETLINK_XFRM. The
 // codec is pure and runs on every system; the socket is Linux's alone.
 //
-// It owns no SA and no policy, so that what it installed stays when it is closed.
+// It owns no SA and no policy, so that what it installed stays when it is closed, but
+// for the table of Policy.MSS.
 // It makes no Forward twin of inbound policies and no exemption of neighbour
 // discovery, since the policy manager does.
 // It never shows keys: a dump's keys are wiped unread.
@@ -15,12 +16,20 @@
 //   - A kernel repeats an Acquire only after net.core.xfrm_acq_expires seconds.
 //   - It refuses an outbound tunnel policy of level Use (for some years now).
 //   - Level Unique is Require with a share value that the kernel keeps and ignores.
+//   - IPComp templates of arriving packets are optional to the kernel whatever their
+//     level is, since small packets come without IPComp; a dump gives them the level
+//     of the next transform.
+//   - A transport SA's selector of another family than its addresses, as in a
+//     bundle whose innermost transform is a tunnel, is left out.
+//   - An SA with a mark is found by its mark alone, so that the Backend remembers it.
+//   - A device that cannot encrypt makes the kernel fall back to itself in
+//     silence: the SA is read back, and deleted again.
+//   - Policy.MSS is carried out by rules in an nf_tables table of this package.
 //
-// Not here: bundles with AH or IPComp, marks, interface identifiers, offload,
-// ESP in TCP. Processors of 32 bits whose 64-bit numbers are aligned to 32 (386)
+// Not here: ESP in TCP, IP-TFS, implicit IVs. Processors of 32 bits whose 64-bit numbers are aligned to 32 (386)
 // have other layouts and are refused.
 //
-// Sources: linux/xfrm.h, RFC 4301, RFC 4303, RFC 3948.
+// Sources: linux/xfrm.h, RFC 4301, RFC 4302, RFC 4303, RFC 3173, RFC 3948.
 package xfrm
 
 import (
@@ -50,6 +59,7 @@ const (
 	msgPolicyExpire = 0x1b
 	msgFlushSA      = 0x1c
 	msgFlushPolicy  = 0x1d
+	msgMigrate      = 0x21
 	msgMapping      = 0x26
 )
 
@@ -57,15 +67,24 @@ const (
 const (
 	attrAlgAuth      = 1
 	attrAlgCrypt     = 2
+	attrAlgComp      = 3
 	attrEncap        = 4
 	attrTemplates    = 5
 	attrPolicy       = 7
+	attrCounters     = 9
 	attrReplay       = 10
 	attrSrc          = 13
 	attrLastUsed     = 15
+	attrMigrate      = 17
 	attrAlgAEAD      = 18
 	attrAlgAuthTrunc = 20
+	attrMark         = 21
 	attrReplayESN    = 23
+	attrExtraFlags   = 24
+	attrOffload      = 28
+	attrSetMark      = 29
+	attrSetMarkMask  = 30
+	attrIfID         = 31
 )
 
 // Multicast groups.
@@ -74,6 +93,7 @@ const (
 	groupExpire  = 2
 	groupSA      = 3
 	groupPolicy  = 4
+	groupMigrate = 7
 	groupMapping = 8
 )
 
@@ -93,7 +113,11 @@ const (
 	shareUnique = 3
 
 	flagAFUnspec = 32  // the selector is for both families
+	flagAlign4   = 64  // AH is a multiple of 32 bits, not of 64
 	flagESN      = 128 // extended sequence numbers
+
+	offloadInbound = 2
+	offloadPacket  = 4
 
 	encapESPInUDP = 2 // RFC 3948
 
