@@ -20,7 +20,7 @@ func newPair(t *testing.T) (a, b *kerneltest.Host) {
 			func(p Packet) { received <- sent[p.ID] })
 		t.Cleanup(func() { backends[i].Close() })
 	}
-	a = &kerneltest.Host{Backend: backends[0], Addr: addrA, Timed: true}
+	a = &kerneltest.Host{Backend: backends[0], Addr: addrA, Second: netip.MustParseAddr("192.0.2.11"), Timed: true}
 	b = &kerneltest.Host{Backend: backends[1], Addr: addrB, Timed: true, Received: received}
 	a.Send = func(port uint16, text string) {
 		sent = append(sent, text)

@@ -31,6 +31,7 @@ const (
 type Host struct {
 	Backend kernel.Backend
 	Addr    netip.Addr
+	Second  netip.Addr // another address of the host, where migrations move tunnels to
 	// Send sends a UDP datagram from Addr, any source port, to the other host.
 	Send func(port uint16, text string)
 	// Received gives the texts that arrived on Port and OpenPort.
@@ -56,9 +57,13 @@ func Run(t *testing.T, pair Pair) {
 		{"Policy", testPolicy},
 		{"Acquire", testAcquire},
 		{"Flow", testFlow},
+		{"Bundles", testBundles},
+		{"Migrate", testMigrate},
+		{"Bindings", testBindings},
 		{"WrongKey", testWrongKey},
 		{"ClearInbound", testClearInbound},
 		{"Expire", testExpire},
+		{"Bytes", testBytes},
 		{"NoEcho", testNoEcho},
 		{"Close", testClose},
 	} {

@@ -33,6 +33,12 @@ var suites = []suite{
 	{"AES-CBC-256 HMAC-SHA-256", transform.ENCR_AES_CBC, transform.AUTH_HMAC_SHA2_256_128, 32, 32},
 	{"AES-CBC-128 HMAC-SHA-512", transform.ENCR_AES_CBC, transform.AUTH_HMAC_SHA2_512_256, 16, 64},
 	{"ChaCha20-Poly1305", transform.ENCR_CHACHA20_POLY1305, transform.AUTH_NONE, 36, 0},
+	{"AES-GCM-128 with 8 octets", transform.ENCR_AES_GCM_8, transform.AUTH_NONE, 20, 0},
+	{"AES-GCM-128 with 12 octets", transform.ENCR_AES_GCM_12, transform.AUTH_NONE, 20, 0},
+	{"AES-GMAC-256", transform.ENCR_NULL_AUTH_AES_GMAC, transform.AUTH_NONE, 36, 0},
+	{"AES-CCM-128", transform.ENCR_AES_CCM_16, transform.AUTH_NONE, 19, 0},
+	{"AES-GCM-128 implicit IV", transform.ENCR_AES_GCM_16_IIV, transform.AUTH_NONE, 20, 0},
+	{"ChaCha20-Poly1305 implicit IV", transform.ENCR_CHACHA20_POLY1305_IIV, transform.AUTH_NONE, 36, 0},
 }
 
 // sa is an SA from one host to the other.
