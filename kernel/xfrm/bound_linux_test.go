@@ -87,10 +87,11 @@ func TestMarks(t *testing.T) {
 			return err
 		}
 		defer other.Close()
-		l.backends[0], other = other, l.backends[0]
+		first := l.backends[0]
+		l.backends[0] = other
 		l.must(0, kernel.DumpSA{})
 		l.must(0, kernel.DeleteSA{ID: out.SAID})
-		l.backends[0], other = other, l.backends[0]
+		l.backends[0] = first
 		return nil
 	})
 }
