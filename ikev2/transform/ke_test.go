@@ -112,7 +112,7 @@ func TestPrimes(t *testing.T) {
 // The constant-time arithmetic agrees with math/big, also where the result has
 // leading zeros, which must be kept (RFC 7296 §2.14).
 func TestMODPAgainstBig(t *testing.T) {
-	for _, k := range []KE{KE_MODP_2048, KE_MODP_3072, KE_MODP_4096} {
+	for _, k := range []KE{KE_MODP_1536, KE_MODP_2048, KE_MODP_3072, KE_MODP_4096, KE_MODP_6144, KE_MODP_8192} {
 		p := bigPrime(t, k)
 		for _, private := range [][]byte{{1}, {3}, pattern(0x11, k.modp().exponent), pattern(0, 17)} {
 			e := new(big.Int).SetBytes(private)
