@@ -1,5 +1,5 @@
 // Package sim runs whole racoon2 hosts against each other in virtual time: real
-// cores (ikev2.Engine, policy.Manager) with the settings that agent compiles
+// cores (ikev2.Engine, kink.Engine, policy.Manager) with the settings that agent compiles
 // from a racoon2.conf, kernels from kernel/fake, and a network that loses,
 // doubles, delays, reorders and corrupts datagrams, and may have a NAT in it.
 //
@@ -12,6 +12,9 @@
 // hosts really sent and received, messages that really crossed the wire, SAs
 // that the fake kernels really hold. Nothing that a core says about itself is
 // believed without that comparison.
+//
+// KINK's Kerberos is a Realm: one KDC with the messages and refusals of the real one and
+// cheap cryptography, whose tickets end, whose keys change and which may be down.
 //
 // It owns no protocol and no policy, opens no socket and starts no goroutine.
 // It does what the drivers of package agent do, synchronously.

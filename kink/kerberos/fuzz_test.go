@@ -77,7 +77,9 @@ func FuzzAPReq(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(octets)
-		addBroken(f, octets)
+		if e == AES256_CTS_HMAC_SHA1_96 { // one will do: every seed is run before anything is found
+			addBroken(f, octets)
+		}
 		r, err := decodeAPReq(octets)
 		if err != nil {
 			f.Fatal(err)
