@@ -12,7 +12,7 @@ import (
 
 // policies compiles the selectors with their policies, in the file's order.
 func (c *compiler) policies() *policy.Settings {
-	out := &policy.Settings{}
+	out := &policy.Settings{LeftInClear: c.cfg.Resolver.AddressAction == config.ActionNone}
 	for _, s := range c.cfg.Selectors {
 		if compiled := c.selector(s); compiled != nil {
 			out.Selectors = append(out.Selectors, compiled)

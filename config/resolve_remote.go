@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -233,7 +234,8 @@ func (r *resolver) ikev1(v view) *IKEv1 {
 }
 
 // buildDefaultRemote makes the remote of last resort of `default { remote }`. A
-// default that is only there to be inherited is no remote, and no mistake.
+// default that is only there to be inherited is no remote, and no mistake: one for
+// KINK has to say whom it is for.
 func (r *resolver) buildDefaultRemote() {
 	s := r.defaults[inRemote]
 	if s == nil {
@@ -244,6 +246,11 @@ func (r *resolver) buildDefaultRemote() {
 	before := r.report.muted
 	r.buildRemote(remote, view{own: s})
 	r.report.mute--
+	if remote.KINK != nil && remote.KINK.PeersPrincipal == "" {
+		remote.KINK = nil
+		remote.AcceptableKMP = slices.DeleteFunc(remote.AcceptableKMP, func(k KMP) bool { return k == KMPKINK })
+		remote.Disabled = remote.Disabled || len(remote.AcceptableKMP) == 0
+	}
 	if remote.Disabled || r.report.muted != before {
 		return
 	}
