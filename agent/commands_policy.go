@@ -70,6 +70,41 @@ func (c commands) Initiate(selector string) error {
 	})
 }
 
+// TakeDown deletes the children of a selector, and has them stay down.
+func (c commands) TakeDown(selector string) (children int, err error) {
+	err = c.changePolicies(policy.Down{Selector: selector}, func(m *policy.Manager) error {
+		if !m.CanInitiate(selector) {
+			return fmt.Errorf("a selector %s with auto_ipsec %w", selector, spmif.ErrNotFound)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := c.context()
+	defer cancel()
+	for n, d := range c.a.shards {
+		infos, err := ask(ctx, d, c.a.engines[n].Status)
+		if err != nil {
+			return children, err
+		}
+		for _, i := range infos {
+			for _, child := range i.Children {
+				if child.Name != selector {
+					continue
+				}
+				in := ikev2.Terminate{IKE: i.Serial, Remote: i.Remote, Child: child.SPIIn, Reason: "taken down by command"}
+				if err := d.post(ctx, in); err != nil {
+					return children, err
+				}
+				children++
+			}
+		}
+	}
+	pairs, err := c.takeDownPairs(ctx, selector)
+	return children + pairs, err
+}
+
 // ShowSA describes the IKE SAs with this remote, child, or SPI.
 func (c commands) ShowSA(name string) (json.RawMessage, error) {
 	s, err := c.a.Status(c.a.ctx)

@@ -83,6 +83,7 @@ func (c *compiler) protect(s *config.Selector, pol *config.Policy, out *policy.S
 		out.Bundle = protocols(list[0])
 	}
 	out.Binding, out.MSS = policyBinding(c.binding(pol)), c.segment(pol)
+	out.Start = pol.Start && s.Direction == config.Outbound
 	if s.Direction == config.Outbound {
 		out.Child = s.Name
 	} else if s.Reverse != nil {

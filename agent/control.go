@@ -23,6 +23,9 @@ const (
 	controlIdle   = 10 * time.Minute
 	controlWrite  = 10 * time.Second // a client that does not read is cut off
 	controlBuffer = 2048
+	controlRate   = 200             // commands a second of one session; faster ones wait
+	controlBurst  = 2000            // commands before that counts
+	refusedWait   = 2 * time.Second // after a log-in that failed, before the session goes on
 )
 
 // control serves the spmif protocol on its listeners.
@@ -36,13 +39,14 @@ type control struct {
 
 	mu        sync.Mutex
 	closed    bool
+	ending    chan struct{} // closed with it
 	listeners []net.Listener
 	conns     map[net.Conn]struct{}
 	wg        sync.WaitGroup
 }
 
 func newControl(log *slog.Logger, h spmif.Handler, password []byte) *control {
-	return &control{log: log, handler: h, password: password, idle: controlIdle, conns: make(map[net.Conn]struct{})}
+	return &control{log: log, handler: h, password: password, idle: controlIdle, ending: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 }
 
 // listen takes over a bound listener.
@@ -113,7 +117,16 @@ func (c *control) session(conn net.Conn) error {
 	w := watching{session: s, conn: conn, from: c.watchers}
 	defer w.end()
 	buf := make([]byte, controlBuffer)
+	began, refused := time.Now(), false
 	for {
+		if ahead := s.Commands() - controlBurst - int(time.Since(began).Seconds()*controlRate); ahead > 0 && !c.wait(time.Duration(ahead)*time.Second/controlRate) {
+			return nil
+		}
+		if s.Refused() && !refused {
+			if refused = true; !c.wait(refusedWait) {
+				return nil
+			}
+		}
 		deadline := w.deadline()
 		if err := conn.SetReadDeadline(deadline); err != nil {
 			return err
@@ -132,6 +145,16 @@ func (c *control) session(conn net.Conn) error {
 	}
 }
 
+// wait has a session wait; false when all end.
+func (c *control) wait(d time.Duration) bool {
+	select {
+	case <-c.ending:
+		return false
+	case <-time.After(min(d, controlIdle)):
+		return true
+	}
+}
+
 func write(conn net.Conn, out []byte) error {
 	if len(out) == 0 {
 		return nil
@@ -146,6 +169,9 @@ func write(conn net.Conn, out []byte) error {
 // close ends all sessions and returns when they have ended.
 func (c *control) close() {
 	c.mu.Lock()
+	if !c.closed {
+		close(c.ending)
+	}
 	c.closed = true
 	for _, l := range c.listeners {
 		l.Close()

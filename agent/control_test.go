@@ -100,6 +100,38 @@ func TestControlWrongPassword(t *testing.T) {
 	}
 }
 
+// Who guesses, or asks without end, is slowed down.
+func TestControlRate(t *testing.T) {
+	_, path := serveToy(t)
+	conn := dial(t, path)
+	if err := spmif.NewClient(conn).Login([]byte("wrong")); err == nil {
+		t.Error("a wrong password was taken")
+	}
+	start := time.Now()
+	if _, err := conn.Write([]byte("QUIT\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err != nil || time.Since(start) < refusedWait-100*time.Millisecond {
+		t.Errorf("a refused client is served after %v: %v", time.Since(start), err)
+	}
+
+	conn = dial(t, path)
+	client := spmif.NewClient(conn)
+	if err := client.Login([]byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	start = time.Now()
+	const more = controlRate
+	for range controlBurst + more + controlRate/10 {
+		if _, err := client.SLID(7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("%d commands in %v", controlBurst+more, took)
+	}
+}
+
 func TestControlSessionsAreBounded(t *testing.T) {
 	_, path := serveToy(t)
 	buf := make([]byte, 100)

@@ -43,6 +43,10 @@ func (a *Agent) performPolicy(out *policy.Outbox) {
 		case policy.Route:
 			local, err := a.route(e.Remote, a.plan.Load().compiled.IKEv2.IKEPort)
 			a.policy.answer(policy.Routed{Remote: e.Remote, Local: local, Err: err})
+		case policy.MoveSAs:
+			for _, shard := range a.shards {
+				a.policy.hand(shard.urgent, shard.input(ikev2.MoveChild(e)))
+			}
 		case policy.InUse:
 			if a.names != nil {
 				a.names.proxy.Input(resolver.InUse{Addr: e.Addr, Using: e.Using})

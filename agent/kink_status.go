@@ -241,3 +241,23 @@ func shown(ike []IKEStatus, peers []KINKPeer) (json.RawMessage, error) {
 	}
 	return json.Marshal(out)
 }
+
+// takeDownPairs deletes the pairs of KINK of a child, telling the peers.
+func (c commands) takeDownPairs(ctx context.Context, name string) (pairs int, err error) {
+	peers, err := c.a.kinkPeers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range peers {
+		for _, child := range p.Children {
+			if child.Name != name {
+				continue
+			}
+			if err := c.a.kink.post(ctx, kink.Terminate{Remote: p.Remote, Child: child.SPIIn, Reason: "taken down by command"}); err != nil {
+				return pairs, err
+			}
+			pairs++
+		}
+	}
+	return pairs, nil
+}

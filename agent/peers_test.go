@@ -2,8 +2,10 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
+	"racoon2/policy/spmif"
 	"racoon2/resolver"
 )
 
@@ -64,4 +66,29 @@ func TestPeerByName(t *testing.T) {
 	if got := a.states("out"); got["10.2.0.0"] != "protect" {
 		t.Errorf("the name has no address: %v", got)
 	}
+}
+
+// MIGRATE moves policies and the SAs that serve them.
+func TestMigrateMovesSAs(t *testing.T) {
+	a, b := newPair(t)
+	a.tunnels(b, b.addr.String(), "10.1.0.0/16", "10.2.0.0/16", "")
+	b.tunnels(a, a.addr.String(), "10.2.0.0/16", "10.1.0.0/16", "")
+	a.start()
+	b.start()
+	if err := a.client().SAInitiate("out"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the child", func() bool { s := a.status(); return len(s.IKESAs) == 1 && len(s.IKESAs[0].Children) == 1 })
+	move := spmif.MigrateRequest{Selector: "out", OldSrc: a.addr, OldDst: b.addr, Src: a.addr, Dst: netip.MustParseAddr("127.0.0.77")}
+	if err := a.client().Migrate(move); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the SAs to be elsewhere", func() bool {
+		c := a.status().IKESAs[0].Children[0]
+		return c.Local == "127.0.0.1" && c.Remote == "127.0.0.77" && c.Out != nil && c.In != nil // the kernel has them
+	})
+	if _, _, err := a.client().SAFlush(""); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "no SA to be left", func() bool { sas, _ := a.left(); return sas == 0 })
 }

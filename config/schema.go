@@ -227,7 +227,7 @@ var trafficDirectives = []directive{
 	{name: "peers_sa_ipaddr", where: inPolicy, value: address},
 	{name: "initial_child_ke", where: inPolicy, value: oneOf(initialChildKEWords), idle: notYet, quiet: uint8(InitialChildKEOff)},
 
-	{name: "start", where: inPolicy, value: boolean, idle: notYet},
+	{name: "start", where: inPolicy, value: boolean},
 	{name: "if_id", where: inPolicy, value: number32},
 	{name: "xfrm_interface", where: inPolicy, value: interfaceName},
 	{name: "mark", where: inPolicy, value: markValue},

@@ -250,6 +250,13 @@ type (
 		Remote string
 		Peers  []netip.AddrPort
 	}
+	// MoveChild gives the SAs of a child between two outer addresses others, and
+	// takes them off those of its IKE SA: somebody has moved its policies (MIGRATE).
+	MoveChild struct {
+		Child               string
+		OldLocal, OldRemote netip.Addr
+		Local, Remote       netip.Addr
+	}
 	// LocalAddresses says which addresses this host can speak IKE from now: all of
 	// them. IKE SAs at an address that is gone are moved likewise.
 	LocalAddresses struct{ Addrs []netip.Addr }
@@ -267,6 +274,7 @@ func (Terminate) input()      {}
 func (Routed) input()         {}
 func (Reconfigure) input()    {}
 func (PeerAddresses) input()  {}
+func (MoveChild) input()      {}
 func (LocalAddresses) input() {}
 func (Shutdown) input()       {}
 

@@ -89,6 +89,8 @@ func (e *Engine) Handle(now time.Time, in Input, out *Outbox) {
 		e.reconfigure(in.Settings)
 	case PeerAddresses:
 		e.peerAddresses(in)
+	case MoveChild:
+		e.moveChild(in)
 	case LocalAddresses:
 		e.localAddresses(in)
 	case Shutdown:

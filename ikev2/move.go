@@ -109,6 +109,20 @@ func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 	}
 }
 
+// moveChild moves the children that are meant, in tunnel mode.
+func (e *Engine) moveChild(in MoveChild) {
+	for _, sa := range e.all() {
+		for _, c := range slices.Clone(sa.children) {
+			if c.conf.Name != in.Child || c.conf.Mode != kernel.Tunnel || c.state != childUp && c.state != childReplaced ||
+				c.local != in.OldLocal || c.remote != in.OldRemote {
+				continue
+			}
+			c.withLocal, c.withPeer = false, false
+			c.moveTo(in.Local, in.Remote, c.encap)
+		}
+	}
+}
+
 // moved takes the kernel's answer. An SA that it cannot move is of no use where
 // it is: it goes, and the child is made anew.
 func (c *childSA) moved(old kernel.SAID, k kernel.SA, err error) {

@@ -142,8 +142,7 @@ type (
 		Src, Dst netip.Prefix
 	}
 	// Migrate moves the tunnel of a selector, and of its reverse, from one pair of
-	// end points to another, both in the selector's direction. SAs move with it
-	// where the kernel can (Capabilities.Migrate).
+	// end points to another, both in the selector's direction; MoveSAs follows.
 	Migrate struct {
 		Selector       string
 		OldSrc, OldDst netip.Addr
@@ -230,6 +229,12 @@ type (
 	}
 	// Route asks which address of this host leads to Remote; Routed answers.
 	Route struct{ Remote netip.Addr }
+	// MoveSAs has the engine move the SAs of a child, whose policies have moved.
+	MoveSAs struct {
+		Child               string
+		OldLocal, OldRemote netip.Addr
+		Local, Remote       netip.Addr
+	}
 	// InUse says that children stand, or no longer stand, whose SAs are for an
 	// address of a host name or go to it.
 	InUse struct {
@@ -248,6 +253,7 @@ type (
 func (KernelRequest) effect() {}
 func (Initiate) effect()      {}
 func (Route) effect()         {}
+func (MoveSAs) effect()       {}
 func (InUse) effect()         {}
 func (PolicyStands) effect()  {}
 func (Trace) effect()         {}

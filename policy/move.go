@@ -58,8 +58,8 @@ func (m *Manager) CheckMigrate(in Migrate) (sel, reverse *Selector, err error) {
 	return sel, reverse, nil
 }
 
-// migrate moves the tunnels between two end points to others (MIGRATE), and
-// their SAs with them where the kernel can.
+// migrate moves the tunnels between two end points to others (MIGRATE). The
+// engine moves their SAs, and static ones follow by themselves.
 func (m *Manager) migrate(now time.Time, in Migrate, out *Outbox) {
 	if m.closing || !m.started {
 		return
@@ -69,29 +69,19 @@ func (m *Manager) migrate(now time.Time, in Migrate, out *Outbox) {
 		out.trace(trace.InternalWarn, ReasonDynamicRefused, []string{"selector", in.Selector}, "a tunnel cannot be moved: %v", err)
 		return
 	}
-	to := tunnelEnds{in.Src, in.Dst}.unmap()
+	from, to := tunnelEnds{in.OldSrc, in.OldDst}.unmap(), tunnelEnds{in.Src, in.Dst}.unmap()
 	if sel.Direction != kernel.Out {
-		to = tunnelEnds{to.peer, to.my}
+		from, to = tunnelEnds{from.peer, from.my}, tunnelEnds{to.peer, to.my}
 	}
 	var moved []*unit
 	for _, s := range []*Selector{sel, reverse} {
 		m.moveTo(s, to)
 		moved = append(moved, inOrderOf(m.units.byName[s.Name])...)
 	}
-	m.carrySAs(moved)
 	m.replan(now, out, moved...)
-}
-
-// carrySAs has the SAs of units move with their policies.
-func (m *Manager) carrySAs(moved []*unit) {
-	if !m.caps.Migrate {
-		return
-	}
-	for _, u := range moved {
-		for _, w := range u.wishes {
-			if e := m.entries[w.key]; e != nil && m.plan.slots[w.key].winner == w {
-				e.carry = true
-			}
+	for _, s := range []*Selector{sel, reverse} {
+		if s.Direction == kernel.Out && m.stands(s.Child) {
+			out.Effects = append(out.Effects, MoveSAs{Child: s.Child, OldLocal: from.my, OldRemote: from.peer, Local: to.my, Remote: to.peer})
 		}
 	}
 }

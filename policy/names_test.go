@@ -253,11 +253,18 @@ func TestMigrate(t *testing.T) {
 		"fwd 10.2.0.0/16[any] 10.1.0.0/16[any] any protect esp/tunnel/require/203.0.113.9-192.0.2.1#1",
 	}
 	r.wantPolicies(want...)
+	if len(r.moves) > 0 {
+		t.Errorf("there are no SAs to move: %v", r.moves)
+	}
 	r.run(move) // it is not from there any more
 	r.wantTrace(ReasonDynamicRefused, "its tunnel is from 192.0.2.1 to 203.0.113.9")
 	r.run(Reconfigure{pair()})
 	r.wantPolicies(want...)
+	r.run(ChildUp{Child: "net_out", Local: a("192.0.2.1"), Remote: a("203.0.113.9")})
 	r.run(Migrate{Selector: "net_in", OldSrc: a("203.0.113.9"), OldDst: a("192.0.2.1"), Src: a("192.0.2.2"), Dst: a("192.0.2.1")})
+	if want := (MoveSAs{"net_out", a("192.0.2.1"), a("203.0.113.9"), a("192.0.2.1"), a("192.0.2.2")}); len(r.moves) != 1 || r.moves[0] != want {
+		t.Errorf("%v, want %v", r.moves, want)
+	}
 	r.run(Reconfigure{settings(
 		tunnel("net_out", "10.1.0.0/16", "10.2.0.0/16", ends("192.0.2.1", "192.0.2.77")),
 		tunnel("net_in", "10.2.0.0/16", "10.1.0.0/16", ends("192.0.2.1", "192.0.2.77"), inbound("net_out")))})

@@ -26,6 +26,7 @@ type rig struct {
 	stands   []PolicyStands
 	routes   []netip.Addr // asked for, not yet looked at
 	using    []InUse
+	moves    []MoveSAs
 	traces   []trace.Event
 }
 
@@ -57,6 +58,8 @@ func (r *rig) handle(in Input) {
 			r.stands = append(r.stands, e)
 		case Route:
 			r.routes = append(r.routes, e.Remote)
+		case MoveSAs:
+			r.moves = append(r.moves, e)
 		case InUse:
 			r.using = append(r.using, e)
 		case Trace:

@@ -56,7 +56,6 @@ type entry struct {
 	warned    time.Time
 
 	waiters []*standing // changes of names that wait for it
-	carry   bool        // its SAs move with it
 }
 
 func newEntry(k key) *entry {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"racoon2/agent"
 	"racoon2/policy/spmif"
 )
 
@@ -90,35 +88,12 @@ func (a *app) upCommand() *cobra.Command {
 func (a *app) downCommand() *cobra.Command {
 	return a.change(change{
 		use: "down SELECTOR", short: "Take down the child SAs of a selector",
-		long: "Delete the child SAs of a selector; the peer is told. The policy stays, so its\n" +
-			"next traffic brings them up again.",
+		long: "Delete the child SAs of a selector; the peer is told. The policy stays: traffic\n" +
+			"or up brings them up again, and start does so no more until then.",
 		example: "  racoon2 down tokyo_out", args: cobra.ExactArgs(1),
 		do: func(c *spmif.Client, args []string) (string, error) {
-			raw, err := c.SAShow(args[0])
-			if err != nil {
-				return "", err
-			}
-			var found []agent.IKEStatus
-			if err := json.Unmarshal(raw, &found); err != nil {
-				return "", err
-			}
-			deleted := 0
-			for _, i := range found {
-				for _, child := range i.Children {
-					if child.Name != args[0] {
-						continue
-					}
-					spi, err := strconv.ParseUint(child.SPIIn, 16, 64)
-					if err != nil {
-						return "", err
-					}
-					if err := c.SADelete(spi); err != nil {
-						return "", err
-					}
-					deleted++
-				}
-			}
-			return fmt.Sprintf("deleted %d children of %s", deleted, args[0]), nil
+			deleted, err := c.SADown(args[0])
+			return fmt.Sprintf("deleted %d children of %s", deleted, args[0]), err
 		},
 	})
 }

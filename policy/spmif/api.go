@@ -76,6 +76,9 @@ type Changes interface {
 	RekeySA(spi uint64) error
 	// Initiate asks for the child of a selector (SA INITIATE).
 	Initiate(selector string) error
+	// TakeDown deletes the children of a selector, and has them stay down until
+	// somebody or traffic asks for them (SA DOWN). It returns how many there were.
+	TakeDown(selector string) (children int, err error)
 }
 
 // PolicyRequest is what POLICY ADD and DELETE carry.

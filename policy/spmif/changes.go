@@ -126,6 +126,9 @@ func (s *Session) sa(out []byte, args [][]byte) []byte {
 		return appendJSON(out, raw)
 	case is(args[0], "INITIATE"):
 		return s.saDone(out, "SA Initiated", s.handler.Initiate(name))
+	case is(args[0], "DOWN"):
+		children, err := s.handler.TakeDown(name)
+		return s.saDone(out, fmt.Sprintf("SA Down child %d", children), err)
 	case is(args[0], "DELETE"), is(args[0], "REKEY"):
 		spi, err := strconv.ParseUint(name, 16, 64)
 		switch {

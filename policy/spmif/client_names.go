@@ -93,6 +93,22 @@ func (c *Client) SADelete(spi uint64) error { return c.change("SA DELETE", fmt.S
 // SARekey has the child with this inbound SPI take new keys.
 func (c *Client) SARekey(spi uint64) error { return c.change("SA REKEY", fmt.Sprintf("%x", spi)) }
 
+// SADown deletes the children of a selector, and has them stay down until
+// somebody or traffic asks for them. It returns how many there were.
+func (c *Client) SADown(selector string) (children int, err error) {
+	lines, err := c.do("SA DOWN", selector)
+	if err != nil {
+		return 0, err
+	}
+	if len(lines) != 1 {
+		return 0, errors.New("spmif: the reply to SA DOWN is not one line")
+	}
+	if n, err := fmt.Sscanf(lines[0], "SA Down child %d", &children); n != 1 {
+		return 0, fmt.Errorf("spmif: reply to SA DOWN %q: %w", lines[0], err)
+	}
+	return children, nil
+}
+
 // SAInitiate asks for the child of a selector.
 func (c *Client) SAInitiate(selector string) error { return c.change("SA INITIATE", selector) }
 

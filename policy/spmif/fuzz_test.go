@@ -18,7 +18,7 @@ func FuzzSession(f *testing.F) {
 		login + "FQDN LIST\r\nFQDN QUERY ::1\r\nFQDN QUERY x\r\nFQDN ADD x\r\nFQDN\r\nNS LIST\r\nNS ADD x\r\nNS\r\nMIGRATE\r\nMIGRATE 1 2 3 4 5 6\r\n",
 		login + "POLICY ADD s 1 tunnel 10.0.0.1 10.0.0.2/8 ::1 ::2\r\nPOLICY ADD s 1 transport ::/0 ::1/200\r\nPOLICY DELETE s tunnel a b\r\nMIGRATE s 1.1.1.1 2.2.2.2 3.3.3.3 4.4.4.4\r\nMIGRATE s a b c d\r\n",
 		login + "FQDN QUERY 10.9.0.3\r\nFQDN ADD www.example.com\r\nFQDN DELETE x\r\nNS ADD 192.0.2.53\r\nNS DELETE 192.0.2.1\r\nNS CHANGE ::1\r\nNS X ::1\r\n",
-		login + "SA SHOW peer\r\nSA SHOW nobody\r\nSA DELETE 1\r\nSA DELETE ff\r\nSA REKEY ff\r\nSA INITIATE s\r\nSA INITIATE none\r\nSA X y\r\nWATCH\r\nSLID 1\r\nWATCH x\r\n",
+		login + "SA SHOW peer\r\nSA SHOW nobody\r\nSA DELETE 1\r\nSA DELETE ff\r\nSA REKEY ff\r\nSA INITIATE s\r\nSA INITIATE none\r\nSA DOWN s\r\nSA X y\r\nWATCH\r\nSLID 1\r\nWATCH x\r\n",
 		login + strings.Repeat("x", 600) + "\r\n\r\n \r\nquit\r\n",
 		"NS LIST\r\nSA FLUSH\r\nLOGIN\r\n" + login + "EXIT\r\n",
 		"LOGIN " + strings.Repeat("A", 64) + "\n",

@@ -64,6 +64,7 @@ func TestClientChanges(t *testing.T) {
 	}
 	ns := netip.MustParseAddr("192.0.2.53")
 	for what, err := range map[string]error{
+		"SA DOWN":   func() error { _, err := c.SADown("s_out"); return err }(),
 		"SA DELETE": c.SADelete(0xc0000001), "SA REKEY": c.SARekey(0xc0000001), "SA INITIATE": c.SAInitiate("s_out"),
 		"FQDN ADD": c.FQDNAdd("x.example"), "FQDN DELETE": c.FQDNDelete("www.example.com"),
 		"NS ADD": c.NSAdd(netip.MustParseAddr("192.0.2.99")), "NS DELETE": c.NSDelete(ns), "NS CHANGE": c.NSChange(ns),

@@ -94,6 +94,12 @@ func (s *Session) Greeting() []byte {
 // LoggedIn tells whether the client has proved the password.
 func (s *Session) LoggedIn() bool { return s.loggedIn }
 
+// Refused tells whether the client has tried to log in, in vain.
+func (s *Session) Refused() bool { return !s.loggedIn && s.challenge == nil }
+
+// Commands counts what the client has asked for, for those who bound its rate.
+func (s *Session) Commands() int { return s.commands }
+
 // Input takes what arrived, at most a few KiB at a time, and returns what to
 // send. Commands may be split and pipelined at will; each gets its reply, in
 // order. After close the caller sends out and closes the connection.

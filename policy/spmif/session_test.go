@@ -154,6 +154,9 @@ func (a *toyAgent) DeleteSA(spi uint64) error {
 
 func (a *toyAgent) RekeySA(spi uint64) error   { return a.DeleteSA(spi) }
 func (a *toyAgent) Initiate(name string) error { return selector(name) }
+func (a *toyAgent) TakeDown(name string) (int, error) {
+	return 1, selector(name)
+}
 
 // The login of the dialogue recorded with the original spmd.
 const (
@@ -300,6 +303,8 @@ func TestCommands(t *testing.T) {
 		{"SA DELETE 0", "500 Syntax Error"},
 		{"SA REKEY c0000001", "250 SA Rekeyed"},
 		{"SA INITIATE s_out", "250 SA Initiated"},
+		{"SA DOWN s_out", "250 SA Down child 1"},
+		{"sa down none", "551 Operation Failed, selector none does not exist"},
 		{"SA INITIATE none", "551 Operation Failed, selector none does not exist"},
 		{"SA TURN s_out", "500 Syntax Error"},
 		{"WATCH now", "500 Syntax Error"},
