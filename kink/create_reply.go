@@ -97,6 +97,7 @@ func (c *creation) read(q message.ISAKMP) (chosen, error) {
 			if p.Kind.Failure() {
 				return got, &refusal{p}
 			}
+			c.sa.e.logNotify(p, c.sa.attrs())
 		default:
 			return got, fmt.Errorf("%v in an answer to CREATE", p.Type())
 		}

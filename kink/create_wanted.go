@@ -19,6 +19,7 @@ type offer struct {
 	public   []byte // KE; nil without
 	ids      []isakmp.Payload
 	selector *kernel.Selector // the traffic in the IDs, from this host's side; nil without
+	notifies []isakmp.Notify  // logged, and of no effect in a request (RFC 4430 §5.5)
 }
 
 // acceptance answers one CREATE, one KINK_ISAKMP payload after the other.
@@ -77,6 +78,9 @@ func (w *acceptance) next() {
 // one answers one payload.
 func (w *acceptance) one(q message.ISAKMP) {
 	o, err := read(q)
+	for _, n := range o.notifies {
+		w.e.logNotify(n, w.a.attrs())
+	}
 	if err == nil {
 		err = w.take(o)
 	}
@@ -149,6 +153,8 @@ func read(q message.ISAKMP) (offer, error) {
 			}
 			ids = append(ids, p)
 			o.ids = append(o.ids, p)
+		case isakmp.Notify:
+			o.notifies = append(o.notifies, p)
 		case isakmp.Delete:
 			return bad("a Delete payload in CREATE")
 		}

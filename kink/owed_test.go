@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"racoon2/kernel"
+	"racoon2/kink/isakmp"
 	"racoon2/kink/message"
 )
 
@@ -242,6 +243,40 @@ func TestFlushInTheMaking(t *testing.T) {
 			if len(a.keys) != len(b.keys) || w.halves() != 0 {
 				t.Errorf("step %d at %s: %d and %d SAs, %d halves\n%s%s", step, n.name, len(a.keys), len(b.keys), w.halves(), a.said(), b.said())
 			}
+		}
+	}
+}
+
+// TestNotifyInCreate: notifications in a CREATE are logged, whatever they say, and change
+// nothing; in its answer a status does no more, and an error of any kind is a refusal.
+func TestNotifyInCreate(t *testing.T) {
+	w, _, b := pairOfHosts(t)
+	s := w.stranger("192.0.2.1", "a", b)
+	offer, err := offerOf(b.settings.Remotes[0].Children[0], 0x1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := s.command(message.CREATE, quick(t, offer, isakmp.Nonce{Data: make([]byte, 16)},
+		isakmp.Notify{Protocol: isakmp.PROTO_IPSEC_ESP, Kind: isakmp.INITIAL_CONTACT}, isakmp.Notify{Protocol: isakmp.PROTO_IPSEC_ESP, Kind: 4711}))
+	if n := b.e.Counters(); n[reasonNotify] != 2 || n["child_sas"] != 1 || len(answers) != 1 {
+		t.Errorf("%d notifications, %d pairs, %v\n%s", n[reasonNotify], n["child_sas"], answers, b.said())
+	}
+	for _, c := range []struct {
+		kind  isakmp.NotifyType
+		pairs uint64
+	}{{isakmp.RESPONDER_LIFETIME, 1}, {4711, 0}} {
+		w, a, b := pairOfHosts(t)
+		w.filter = func(p Send) []Send {
+			if p.Local.Addr() == b.addr {
+				p = w.rewrite(p, a, func(sa *isakmp.SA) []isakmp.Payload {
+					return []isakmp.Payload{*sa, isakmp.Notify{Protocol: isakmp.PROTO_IPSEC_ESP, Kind: c.kind}}
+				})
+			}
+			return []Send{p}
+		}
+		w.create(a)
+		if n := a.e.Counters()["child_sas"]; n != c.pairs {
+			t.Errorf("%v in the answer: %d pairs\n%s", c.kind, n, a.said())
 		}
 	}
 }
