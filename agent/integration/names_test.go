@@ -21,6 +21,8 @@ type nameServer struct {
 	mu    sync.Mutex
 	addrs []netip.Addr
 	named map[string]netip.Addr // names with an address of their own
+
+	failing bool // nothing is answered
 }
 
 func (n *nameServer) set(addrs ...netip.Addr) {
@@ -29,12 +31,22 @@ func (n *nameServer) set(addrs ...netip.Addr) {
 	n.addrs = addrs
 }
 
+// fail has the server answer nothing, or answer again.
+func (n *nameServer) fail(failing bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failing = failing
+}
+
 func (n *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	m.RecursionAvailable = true
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.failing {
+		return
+	}
 	addrs := n.addrs
 	if a, ok := n.named[strings.ToLower(q.Question[0].Name)]; ok {
 		addrs = []netip.Addr{a}

@@ -1,0 +1,199 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"racoon2/kernel/kerneltest/netlab"
+)
+
+// ends replaces what a configuration says of tunnels' ends and of the peer's
+// address by a host name alone.
+func (r *racoon2) peerByName(name, more string) {
+	r.t.Helper()
+	text := r.conf.render(filepath.Join(r.dir, "peer.psk"))
+	text = strings.Replace(text, "peers_ipaddr "+r.conf.PeerAddr, "peers_ipaddr "+name, 1)
+	for _, line := range []string{"\tmy_sa_ipaddr " + r.conf.MyAddr + ";\n", "\tpeers_sa_ipaddr " + r.conf.PeerAddr + ";\n"} {
+		text = strings.Replace(text, line, "", 1)
+	}
+	r.write("racoon2.conf", text+more)
+}
+
+// A tunnel goes to a peer that has a name. Before the name is known nothing
+// leaves; the peer moves to another address, with MOBIKE or without, and the
+// tunnel follows; the name server dies, and the tunnel stays.
+func TestPeerByName(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		for _, mobike := range []string{"on", "off"} {
+			t.Run(family+" MOBIKE "+mobike, func(t *testing.T) {
+				p := newPair(t, family, "tunnel", false)
+				first, second := p.right.outer, p.right.outer.Next()
+				bits := map[string]int{"v4": 24, "v6": 64}[family]
+				must(t, p.right.ns.Address("wan", netip.PrefixFrom(second, bits).String()))
+				n := &nameServer{}
+				n.serve(t, p.left.ns)
+				p.a.conf.IKE, p.b.conf.IKE = "mobike "+mobike+";", "mobike "+mobike+";"
+				p.b.configure()
+				p.a.peerByName("gw.example.com", "resolver { nameserver 127.0.0.1 port 5300; };\n")
+				p.b.peerByName(p.b.conf.PeerAddr, "")
+				w := p.watch(t)
+				p.start()
+				noPing(t, p.left, p.src, p.dst, 3)
+				w.wantNoClear()
+
+				n.set(first)
+				ping(t, p.left, p.src, p.dst, 60*time.Second)
+				w.wantESP(netlab.ESP, 2)
+				p.wantPeer(first)
+
+				n.set(second)
+				waitFor(t, 60*time.Second, fmt.Sprintf("the tunnel to go to %v", second), func() bool { return p.peerOf() == second })
+				w.reset()
+				ping(t, p.left, p.src, p.dst, 30*time.Second)
+				ping(t, p.right, p.dst, p.src, 30*time.Second)
+				w.wantESP(netlab.ESP, 2)
+				for _, f := range w.sent(netlab.ESP) {
+					if f.Src == first || f.Dst == first {
+						t.Errorf("ESP from %v to %v after the move", f.Src, f.Dst)
+					}
+				}
+
+				n.fail(true)
+				time.Sleep(7 * time.Second) // beyond the life of the answer
+				ping(t, p.left, p.src, p.dst, 10*time.Second)
+				p.wantPeer(second)
+				w.wantNoClear()
+			})
+		}
+	}
+}
+
+// peerOf is where the one child of left goes; the zero Addr while there are none
+// or several.
+func (p *pair) peerOf() netip.Addr {
+	var all []string
+	for _, i := range p.a.status().IKESAs {
+		for _, c := range i.Children {
+			all = append(all, c.Remote)
+		}
+	}
+	if len(all) != 1 {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddr(all[0])
+	return a
+}
+
+func (p *pair) wantPeer(want netip.Addr) {
+	p.a.t.Helper()
+	if got := p.peerOf(); got != want {
+		p.a.t.Errorf("the tunnel goes to %v, want %v", got, want)
+	}
+}
+
+// unbound runs Debian's unbound in a namespace, on port 5300 of its loopback
+// address, with the addresses of www.example.com.
+type unbound struct {
+	t    *testing.T
+	conf string
+	cmd  *netlab.Cmd
+}
+
+func startUnbound(t *testing.T, in *netlab.NS, addr netip.Addr) *unbound {
+	t.Helper()
+	dir := t.TempDir()
+	u := &unbound{t: t, conf: filepath.Join(dir, "unbound.conf")}
+	u.set(addr)
+	u.cmd = in.Command(t.Context(), "/usr/sbin/unbound", "-d", "-c", u.conf)
+	must(t, u.cmd.Start())
+	t.Cleanup(u.kill)
+	return u
+}
+
+// set gives the name another address; reload has the server say so.
+func (u *unbound) set(addr netip.Addr) {
+	u.t.Helper()
+	kind := "A"
+	if addr.Is6() {
+		kind = "AAAA"
+	}
+	must(u.t, os.WriteFile(u.conf, fmt.Appendf(nil, `server:
+  interface: 127.0.0.1@5300
+  do-daemonize: no
+  chroot: ""
+  username: ""
+  directory: "%s"
+  pidfile: ""
+  use-syslog: no
+  module-config: "iterator"
+  num-threads: 1
+  local-zone: "example.com." static
+  local-data: "www.example.com. 1 IN %s %v"
+remote-control:
+  control-enable: no
+`, filepath.Dir(u.conf), kind, addr), 0o600))
+}
+
+func (u *unbound) reload() {
+	u.t.Helper()
+	must(u.t, u.cmd.Process.Signal(syscall.SIGHUP))
+}
+
+func (u *unbound) kill() {
+	if u.cmd != nil {
+		_ = u.cmd.Process.Kill()
+		_ = u.cmd.Wait()
+		u.cmd = nil
+	}
+}
+
+// As TestNames with a name server of Debian's, which dies at the end: what was up
+// stays up, though its records have long run out.
+func TestNamesUnbound(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newPair(t, family, "tunnel", false)
+			first, second := p.right.inner, p.right.inner.Next()
+			must(t, p.right.ns.Address("lo", netip.PrefixFrom(second, second.BitLen()).String()))
+			u := startUnbound(t, p.left.ns, first)
+			p.a.conf.PeerNet = "www.example.com"
+			p.a.configure()
+			p.a.write("racoon2.conf", p.a.conf.render(p.a.dir+"/peer.psk")+
+				"resolver { resolver on; nameserver 127.0.0.1 port 5300; dns_query 127.0.0.1; address_grace_period 2; };\n")
+			w := p.watch(t)
+			p.start()
+			resolve := func(want netip.Addr) {
+				t.Helper()
+				waitFor(t, 30*time.Second, fmt.Sprintf("the name to stand for %v", want), func() bool {
+					got, err := lookUp(p.left.ns, family)
+					return err == nil && len(got) == 1 && got[0] == want
+				})
+			}
+			resolve(first)
+			ping(t, p.left, p.left.inner, first, 15*time.Second)
+			w.wantESP(netlab.ESP, 2)
+
+			w.reset()
+			u.set(second)
+			u.reload()
+			resolve(second)
+			ping(t, p.left, p.left.inner, second, 15*time.Second)
+			noPing(t, p.left, p.left.inner, first, 3)
+			w.wantNoClear()
+
+			w.reset()
+			u.kill()
+			time.Sleep(12 * time.Second) // beyond the life of the answers and the grace
+			ping(t, p.left, p.left.inner, second, 15*time.Second)
+			w.wantESP(netlab.ESP, 2)
+		})
+	}
+}
