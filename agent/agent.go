@@ -30,8 +30,9 @@ type Options struct {
 	// LogFormat is the form of the log; "" is as the configuration says.
 	LogFormat logging.Format
 	// KeyLog is the file that every key goes to, for Wireshark; "": none.
-	KeyLog string
-	Etc    string // where hosts, nsswitch.conf and resolv.conf are; "" is /etc
+	KeyLog    string
+	Etc       string // where hosts, nsswitch.conf and resolv.conf are; "" is /etc
+	CoreDumps bool   // Run leaves them on; they hold keys
 	// Backend, when set, is used instead of the one that Kernel names; the
 	// agent closes it.
 	Backend kernel.Backend
@@ -73,6 +74,7 @@ type Agent struct {
 	backend  kernel.Backend
 	why      string // the backend was chosen
 	bypass   bool   // our sockets are exempt from the policies
+	confined bool   // no program of ours can gain privileges
 	pump     *pump
 	pool     *pool
 	policy   *policyDriver

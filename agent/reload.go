@@ -60,6 +60,9 @@ func (a *Agent) reload(ctx context.Context) error {
 	}
 	takeMetrics()
 	a.keepsUntilRestart(before.cfg.Interface, p.cfg.Interface)
+	if a.confined && len(p.scripts) > 0 {
+		a.main.Warn("scripts run with the few privileges that the agent has kept; restart it to give them those of its user")
+	}
 	a.report(p.findings)
 	a.configureLog(p)
 	leaving := slices.DeleteFunc(slices.Clone(old), func(e *endpoint) bool { return slices.Contains(list, e) })

@@ -13,8 +13,12 @@ const hurryTime = 500 * time.Millisecond
 
 // Run starts the agent and serves until a signal ends it. SIGTERM and SIGINT
 // end it in order, a second one makes it hurry; SIGHUP reads the configuration
-// again and opens the log file again; SIGUSR1 logs more, SIGUSR2 less.
+// again and opens the log file again; SIGUSR1 logs more, SIGUSR2 less. It changes
+// the process: privileges and core dumps are given up, and do not come back.
 func Run(o Options) error {
+	if err := hardenEarly(o.CoreDumps); err != nil {
+		o.Log.Logger(areaAgent).Warn("core dumps could not be turned off: one would hold keys", "error", err)
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
@@ -22,6 +26,7 @@ func Run(o Options) error {
 	if err != nil {
 		return err
 	}
+	a.harden()
 	for {
 		select {
 		case err := <-a.Failed():

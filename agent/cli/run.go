@@ -11,6 +11,7 @@ import (
 
 func (a *app) runCommand() *cobra.Command {
 	var kernel, level, format, file, keys string
+	var dumps bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the agent in the foreground",
@@ -18,6 +19,8 @@ func (a *app) runCommand() *cobra.Command {
 			"and takes its SAs and policies out of the kernel. SIGHUP reads the configuration\n" +
 			"again: one with errors changes nothing, and what did not change is not touched.\n" +
 			"SIGUSR1 logs more, SIGUSR2 less.\n\n" +
+			"Once started it gives up the privileges that it does not need any more; with scripts\n" +
+			"in the configuration these can get back those of the agent's user.\n\n" +
 			"After a crash, what the policies protect stays blocked until the next start.\n\n" +
 			"--keylog is for debugging alone. It appends the keys of IKE and ESP SAs to a file of\n" +
 			"mode 0600, as rows for Wireshark's ikev2_decryption_table and esp_sa.",
@@ -45,7 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 				return failed(err)
 			}
 			defer log.Close()
-			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log, LogFormat: logging.Format(format), KeyLog: keys})
+			err = agent.Run(agent.Options{Config: a.config, RunDir: a.runDir, Kernel: kernel, Log: log, LogFormat: logging.Format(format), KeyLog: keys, CoreDumps: dumps})
 			return asFailure(err)
 		},
 	}
@@ -54,6 +57,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&level, "log-level", "info", "lowest `LEVEL` logged: debug, info, warning, error")
 	f.StringVar(&format, "log-format", "", "`text` or json (default: as the configuration says)")
 	f.StringVar(&file, "log-file", logging.Stderr, "`FILE` to log to, or stderr, or syslog")
+	f.BoolVar(&dumps, "core-dumps", false, "leave core dumps and debuggers as they are: they show keys")
 	f.StringVar(&keys, "keylog", "", "`FILE` for the keys of all SAs, for Wireshark: whoever reads it reads all traffic")
 	return cmd
 }
