@@ -28,10 +28,13 @@ func (a *app) ask(cmd *cobra.Command, f func(*spmif.Client) error) error {
 
 // talk is ask with another bound, 0 for none, on what follows the log-in.
 func (a *app) talk(cmd *cobra.Command, limit time.Duration, f func(*spmif.Client) error) error {
+	a.progress.now("reading the configuration")
 	network, address, passwordFile, err := a.agentAt(cmd)
 	if err != nil {
 		return asFailure(err)
 	}
+	a.progress.now("waiting for the agent at " + address)
+	defer a.progress.now("")
 	password, err := agent.ReadSecret(passwordFile)
 	if err != nil {
 		return failed(explainPassword(address, passwordFile, err))
@@ -52,6 +55,7 @@ func (a *app) talk(cmd *cobra.Command, limit time.Duration, f func(*spmif.Client
 		return failed(err)
 	}
 	if limit != clientTime {
+		a.progress.now("") // it lasts as long as it is wanted
 		until := time.Time{}
 		if limit > 0 {
 			until = time.Now().Add(limit)
@@ -114,17 +118,23 @@ func explainDial(address string, err error) error {
 	return fmt.Errorf("control socket: %w", err)
 }
 
-// status asks for the agent's whole state.
-func (a *app) status(cmd *cobra.Command) (raw json.RawMessage, s *agent.Status, err error) {
-	err = a.ask(cmd, func(c *spmif.Client) error {
-		var err error
-		if raw, err = c.Status(); err != nil {
-			return err
-		}
-		s = new(agent.Status)
-		return json.Unmarshal(raw, s)
+// rawStatus asks for the agent's whole state.
+func (a *app) rawStatus(cmd *cobra.Command) (raw json.RawMessage, err error) {
+	err = a.ask(cmd, func(c *spmif.Client) (err error) {
+		raw, err = c.Status()
+		return err
 	})
-	return raw, s, err
+	return raw, err
+}
+
+// status asks for the agent's whole state and reads it.
+func (a *app) status(cmd *cobra.Command) (*agent.Status, error) {
+	raw, err := a.rawStatus(cmd)
+	if err != nil {
+		return nil, err
+	}
+	s := new(agent.Status)
+	return s, failed(json.Unmarshal(raw, s))
 }
 
 // printJSON prints a value as indented JSON.

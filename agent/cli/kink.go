@@ -35,7 +35,7 @@ func (a *app) kinkStatusCommand() *cobra.Command {
 		Example: "  racoon2 kink status\n  racoon2 kink status --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, s, err := a.status(cmd)
+			s, err := a.status(cmd)
 			switch {
 			case err != nil:
 				return err

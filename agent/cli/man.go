@@ -61,7 +61,13 @@ func manual(cmd *cobra.Command) string {
 	if cmd.Example != "" {
 		fmt.Fprintf(&b, ".SH EXAMPLES\n.nf\n%s\n.fi\n", roff(cmd.Example))
 	}
-	b.WriteString(".SH EXIT STATUS\n0 done; 1 failed (check: warnings only); 2 the command line or the configuration is wrong.\n")
+	b.WriteString(exitManual(cmd))
+	if !cmd.HasParent() {
+		b.WriteString(filesManual)
+	}
+	if cmd.CommandPath() == "racoon2 run" {
+		b.WriteString(scriptsManual)
+	}
 	if also := related(cmd); also != "" {
 		fmt.Fprintf(&b, ".SH SEE ALSO\n%s\n", also)
 	}

@@ -26,7 +26,7 @@ func (a *app) policyDumpCommand() *cobra.Command {
 		Example: "  racoon2 policy list\n  racoon2 policy list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, s, err := a.status(cmd)
+			s, err := a.status(cmd)
 			if err != nil {
 				return err
 			}

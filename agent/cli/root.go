@@ -56,16 +56,20 @@ type app struct {
 	config   string
 	socket   string
 	runDir   string
+	progress *progress
 }
 
 // Main runs the program and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
-	a := &app{out: stdout, err: stderr}
+	a := &app{out: stdout, err: stderr, progress: newProgress(stderr)}
+	a.progress.begin()
+	defer a.progress.end()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteC()
+	a.progress.now("")
 	if err == nil {
 		return statusDone
 	}
@@ -90,6 +94,16 @@ func (a *app) explain(f *failure) {
 	}
 }
 
+// atWork is what commands are at that may take their time without an agent.
+var atWork = map[string]string{
+	"racoon2 check":          "checking the configuration",
+	"racoon2 config show":    "reading the configuration",
+	"racoon2 config fmt":     "reading the configuration",
+	"racoon2 config convert": "converting",
+	"racoon2 config new":     "making keys",
+	"racoon2 kink check":     "asking Kerberos",
+}
+
 // root builds the tree of commands.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -112,9 +126,11 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.config, "config", "c", agent.DefaultConfig, "configuration `FILE`")
 	f.StringVar(&a.socket, "socket", "", "control socket `PATH` of the agent (default: as the configuration says)")
 	f.StringVar(&a.runDir, "run-dir", agent.DefaultRunDir, "`DIRECTORY` of the control socket and its password")
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.progress.now(atWork[cmd.CommandPath()]) }
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.configCommand(), a.statusCommand(), a.saCommand(), a.kinkCommand(),
 		a.policyCommand(), a.fqdnCommand(), a.nsCommand(), a.upCommand(), a.downCommand(), a.watchCommand(),
 		a.pskCommand(), a.versionCommand(), a.manCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
+	a.complete(root)
 	return root
 }

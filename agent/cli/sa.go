@@ -34,7 +34,7 @@ func (a *app) saListCommand() *cobra.Command {
 		Example: "  racoon2 sa list\n  racoon2 sa list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, s, err := a.status(cmd)
+			s, err := a.status(cmd)
 			if err != nil {
 				return err
 			}

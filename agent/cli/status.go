@@ -21,12 +21,16 @@ func (a *app) statusCommand() *cobra.Command {
 		Example: "  racoon2 status\n  racoon2 status --json --socket /run/racoon2/spmif",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			raw, s, err := a.status(cmd)
+			if asJSON {
+				raw, err := a.rawStatus(cmd)
+				if err != nil {
+					return err
+				}
+				return a.printJSON(raw)
+			}
+			s, err := a.status(cmd)
 			if err != nil {
 				return err
-			}
-			if asJSON {
-				return a.printJSON(raw)
 			}
 			return failed(a.print(statusText(s, time.Now())))
 		},
