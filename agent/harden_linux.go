@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needed are the capabilities that the agent goes on with: for its sockets, the
+// kept are the capabilities that the agent goes on with: for its sockets, the
 // kernel's SAs and policies, TUN and nf_tables; and for reading key files again
 // that belong to root but lie in the folders of others.
-var needed = []capability{
+var kept = []capability{
 	{unix.CAP_DAC_READ_SEARCH, "DAC_READ_SEARCH"},
 	{unix.CAP_NET_BIND_SERVICE, "NET_BIND_SERVICE"},
 	{unix.CAP_NET_ADMIN, "NET_ADMIN"},
@@ -63,7 +63,7 @@ func dropBounding() error {
 		if err != nil {
 			return nil // no such capability: that was the last one
 		}
-		if held == 0 || isNeeded(c) {
+		if held == 0 || isKept(c) {
 			continue
 		}
 		switch err := onAllThreads(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c); {
@@ -75,8 +75,8 @@ func dropBounding() error {
 	}
 }
 
-func isNeeded(c uintptr) bool {
-	for _, n := range needed {
+func isKept(c uintptr) bool {
+	for _, n := range kept {
 		if n.number == c {
 			return true
 		}
@@ -94,7 +94,7 @@ func dropCapabilities(scripts bool) (left string, err error) {
 	}
 	var names []string
 	var keep [2]uint32
-	for _, n := range needed {
+	for _, n := range kept {
 		word, bit := n.number/32, uint32(1)<<(n.number%32)
 		keep[word] |= bit
 		if held[word].Permitted&bit != 0 {
