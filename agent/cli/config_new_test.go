@@ -197,6 +197,12 @@ func TestConfigNewKINK(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, text)
 		}
 	}
+	// What check finds is the keytab's absence, and what krb5.conf lacks here.
+	for _, f := range agent.Check(filepath.Join(dir, "osaka.example.org", "racoon2.conf"), agent.CheckOptions{}) {
+		if f.Code != "keytab" && f.Code != "krb5-conf" {
+			t.Errorf("%v", f)
+		}
+	}
 }
 
 func TestPSKGenerate(t *testing.T) {

@@ -49,7 +49,7 @@ func checkPair(text, auth string) error {
 		FS: config.Files{"racoon2.conf": text}, LookupEnv: func(string) (string, bool) { return "", false },
 	})
 	for _, f := range findings {
-		if auth == authPSK || f.Severity == config.Error {
+		if auth != authCert || f.Severity == config.Error {
 			return fmt.Errorf("these ends make no good configuration: %s", f)
 		}
 	}
