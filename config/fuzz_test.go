@@ -1,16 +1,54 @@
 package config
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/metrics"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// FuzzLoad loads two files, of which the first may include the second. Whatever
-// they hold there is no panic, and a model without errors is whole.
+// crowd is a file system in memory with more files below many/ than may be read.
+type crowd struct{ Files }
+
+func (c crowd) ReadFile(name string, owned bool) ([]byte, error) {
+	if strings.HasPrefix(filepath.Clean(name), "many/") {
+		return []byte("include \"a.conf\";"), nil
+	}
+	return c.Files.ReadFile(name, owned)
+}
+
+func (c crowd) Glob(pattern string) ([]string, error) {
+	if !strings.HasPrefix(filepath.Clean(pattern), "many/") {
+		return c.Files.Glob(pattern)
+	}
+	names := make([]string, maxFiles+500)
+	for i := range names {
+		names[i] = fmt.Sprintf("many/%d", i)
+	}
+	return names, nil
+}
+
+// allocated is what this process has ever allocated, in octets.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// The bound of what a load may allocate: for each octet of the files, which may
+// be substituted, and each read again by inclusion, and besides.
+const (
+	allocPerOctet = 20000
+	allocBesides  = 256 << 20
+)
+
+// FuzzLoad loads files that may include one another, themselves, and more than
+// may be read. Whatever they hold there is no panic, memory is bounded by the
+// input, and a model without errors is whole.
 func FuzzLoad(f *testing.F) {
 	var names []string
 	for _, pattern := range []string{"../testdata/racoon2/*.conf", "testdata/broken/*.conf"} {
@@ -38,11 +76,19 @@ func FuzzLoad(f *testing.F) {
 	f.Add(minimal, "")
 	f.Add(everything, string(def))
 	f.Add(`include "*.conf"; include "~/x"; include "${A}";`, `setval { A "${A}"; B "$[HOME]"; };`)
+	f.Add(`include "b.conf";`, `include "a.conf"; include "b.conf";`)
+	f.Add(`include "many/*";`, ``)
+	f.Add(`include "b.conf"; include "many/*"; include "many/?";`, `include "many/1";`)
 	f.Fuzz(func(t *testing.T, a, b string) {
+		files := crowd{Files{"a.conf": a, "b.conf": b}}
+		before := allocated()
 		c, fs := Load("a.conf", Options{
-			FS:        Files{"a.conf": a, "b.conf": b},
+			FS:        files,
 			LookupEnv: func(name string) (string, bool) { return "/home", name == "HOME" },
 		})
+		if used := allocated() - before; used > allocBesides+allocPerOctet*uint64(len(a)+len(b)) {
+			t.Fatalf("%d octets of configuration took %d octets of memory", len(a)+len(b), used)
+		}
 		if len(fs) > 3*(maxFindings+1) {
 			t.Fatalf("%d findings", len(fs))
 		}
@@ -55,7 +101,6 @@ func FuzzLoad(f *testing.F) {
 		if !fs.HasErrors() {
 			checkWhole(t, c)
 		}
-		files := Files{"a.conf": a, "b.conf": b}
 		for _, effective := range []bool{false, true} {
 			Show("a.conf", Options{FS: files, LookupEnv: noEnv}, effective)
 		}
