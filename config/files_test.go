@@ -95,7 +95,7 @@ func TestFileRules(t *testing.T) {
 		t.Errorf("a directory:\n%s", report(fs))
 	}
 	_, fs := Load(filepath.Join(dir, "nowhere"), Options{})
-	if got := report(fs); !strings.Contains(got, "no such file") || !strings.HasSuffix(got, "[unreadable-file]\n") {
+	if got := report(fs); !strings.Contains(got, "no such file") || !strings.Contains(got, "[unreadable-file]\n    hint: -c FILE") {
 		t.Errorf("a missing file:\n%s", got)
 	}
 	secret := write("psk", "secret", 0o600)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -81,7 +82,11 @@ func (g *gatherer) open(name string, from Pos) *source {
 	}
 	data, err := g.opts.FS.ReadFile(name, !g.opts.AnyOwner)
 	if err != nil {
-		return fail("unreadable-file", fmt.Sprintf("%s cannot be read: %v", clip(name), err), "")
+		hint := ""
+		if !from.IsValid() && errors.Is(err, fs.ErrNotExist) {
+			hint = "-c FILE names another one; racoon2 config new writes a first one"
+		}
+		return fail("unreadable-file", fmt.Sprintf("%s cannot be read: %v", clip(name), err), hint)
 	}
 	if g.size += len(data); g.size > maxTotalSize {
 		g.full = true

@@ -14,16 +14,17 @@ func (a *app) checkCommand() *cobra.Command {
 	var asJSON bool
 	var kernel string
 	cmd := &cobra.Command{
-		Use:   "check",
+		Use:   "check [FILE]",
 		Short: "Check a configuration, with its key files",
 		Long: "Check a configuration without running it: its words, its references, what does\n" +
 			"not fit together, and the keys and certificates that it names. With --kernel, or\n" +
 			"where the configuration names a kernel, also what that cannot do on this host.\n" +
 			"The exit status is 0 when there is nothing to complain about, 1 with warnings,\n" +
 			"and 2 with errors.",
-		Example: "  racoon2 check -c ./racoon2.conf\n  racoon2 check --kernel auto --json",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Example: "  racoon2 check ./racoon2.conf\n  racoon2 check --kernel auto --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a.configFrom(args)
 			switch kernel {
 			case "", "auto", "xfrm", "pfkey", "userspace":
 			default:

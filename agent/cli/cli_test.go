@@ -300,3 +300,26 @@ func TestWrap(t *testing.T) {
 		}
 	}
 }
+
+// TestWordsThatAreNoCommands: typing errors and files in a command's place are
+// answered with what was probably meant; check and show take the file as it stands.
+func TestWordsThatAreNoCommands(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "racoon2.conf")
+	if err := os.WriteFile(file, []byte("# nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"sttaus": `Did you mean "racoon2 status"?`, "config nwe": `Did you mean "racoon2 config new"?`,
+		"run " + file: "Did you mean -c " + file + "?", "status /nowhere": `Try "racoon2 status --help"`,
+		"check /nowhere": "racoon2 config new writes a first one",
+	} {
+		if status, stdout, stderr := run(strings.Fields(args)...); status != 2 || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("%s: status %d, %q, want %q", args, status, stdout+stderr, want)
+		}
+	}
+	for _, args := range []string{"check " + file, "check -c " + file, "config show " + file} {
+		if status, stdout, stderr := run(strings.Fields(args)...); status != 0 {
+			t.Errorf("%s: status %d, %q, %q", args, status, stdout, stderr)
+		}
+	}
+}

@@ -9,6 +9,8 @@ func (a *app) configCommand() *cobra.Command {
 		Short: "Make, convert, show, format and explain configurations",
 		Args:  cobra.NoArgs,
 		RunE:  needsSubcommand,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(a.configNewCommand(), a.configConvertCommand(), a.configShowCommand(),
 		a.configFmtCommand(), a.configExplainCommand())

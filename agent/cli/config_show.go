@@ -9,15 +9,16 @@ import (
 func (a *app) configShowCommand() *cobra.Command {
 	var effective bool
 	cmd := &cobra.Command{
-		Use:   "show",
+		Use:   "show [FILE]",
 		Short: "Show a configuration with its origins",
 		Long: "Show a configuration as one text: with its includes read and its substitutions\n" +
 			"made, and behind each value the file and line it comes from. With --effective\n" +
 			"each section also has what it inherits from default, and the built-in values;\n" +
 			"that text means the same when it is read again. Key files are not read.",
-		Example: "  racoon2 config show -c ./racoon2.conf\n  racoon2 config show --effective",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Example: "  racoon2 config show ./racoon2.conf\n  racoon2 config show --effective",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a.configFrom(args)
 			text, findings := config.Show(a.config, config.Options{}, effective)
 			if err := a.print(text); err != nil {
 				return failed(err)

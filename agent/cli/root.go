@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,11 +77,34 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	var f *failure
 	if !errors.As(err, &f) {
-		fmt.Fprintf(stderr, "racoon2: %v\nTry \"%s --help\".\n", err, cmd.CommandPath())
+		fmt.Fprintf(stderr, "racoon2: %v\n%sTry \"%s --help\".\n", err, meant(cmd), cmd.CommandPath())
 		return statusUsage
 	}
 	a.explain(f)
 	return f.status
+}
+
+// meant guesses at what was meant by a word that is no command: another one, or a
+// configuration.
+func meant(cmd *cobra.Command) string {
+	word := cmd.Flags().Arg(0)
+	if word == "" {
+		return ""
+	}
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		return fmt.Sprintf("Did you mean \"%s %s\"?\n", cmd.CommandPath(), strings.Join(near, "\", or \""+cmd.CommandPath()+" "))
+	}
+	if info, err := os.Stat(word); err == nil && info.Mode().IsRegular() {
+		return fmt.Sprintf("Did you mean -c %s?\n", word)
+	}
+	return ""
+}
+
+// configFrom takes the configuration that stands as an argument, as that of -c.
+func (a *app) configFrom(args []string) {
+	if len(args) > 0 {
+		a.config = args[0]
+	}
 }
 
 // explain prints what went wrong; a configuration's findings in full.
@@ -112,7 +137,8 @@ func (a *app) root() *cobra.Command {
 		Long: "racoon2 negotiates keys for IPsec (IKEv2, RFC 7296, and KINK, RFC 4430) and keeps\n" +
 			"the policies of a host, as its racoon2.conf says. \"racoon2 run\" is the agent; the\n" +
 			"other commands ask a running agent over its control socket.",
-		Example: "  racoon2 check -c /etc/racoon2/racoon2.conf\n" +
+		SuggestionsMinimumDistance: 2,
+		Example: "  racoon2 check /etc/racoon2/racoon2.conf\n" +
 			"  racoon2 run -c /etc/racoon2/racoon2.conf\n" +
 			"  racoon2 status",
 		SilenceErrors: true,
