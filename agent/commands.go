@@ -22,19 +22,37 @@ func (c commands) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.a.ctx, statusTime)
 }
 
-// SelectorOf finds the selector behind a kernel policy.
+// SelectorOf finds the selector behind a kernel policy: ours, or one of others
+// with the reqid of a selector that is only declared (install off).
 func (c commands) SelectorOf(spid uint32) (string, bool) {
 	ctx, cancel := c.context()
 	defer cancel()
 	type answer struct {
-		name string
-		ok   bool
+		name  string
+		ok    bool
+		adopt bool
 	}
 	r, err := ask(ctx, c.a.policy, func() answer {
 		name, ok := c.a.manager.SelectorOf(kernel.PolicyID(spid))
-		return answer{name, ok}
+		return answer{name, ok, !ok && c.a.manager.Adopts()}
 	})
-	return r.name, err == nil && r.ok
+	if err != nil || !r.adopt {
+		return r.name, err == nil && r.ok
+	}
+	dump, err := c.a.pump.ask(ctx, kernel.DumpPolicy{})
+	if err != nil {
+		return "", false
+	}
+	for _, p := range dump.Policies {
+		if p.ID == kernel.PolicyID(spid) && len(p.Templates) > 0 {
+			r, err = ask(ctx, c.a.policy, func() answer {
+				name, ok := c.a.manager.Adopted(&p)
+				return answer{name: name, ok: ok}
+			})
+			return r.name, err == nil && r.ok
+		}
+	}
+	return "", false
 }
 
 // Policies lists the installed policies with their selectors.

@@ -15,6 +15,8 @@ import (
 	"github.com/miekg/dns"
 
 	"racoon2/config"
+	"racoon2/kernel"
+	"racoon2/kernel/fake"
 	"racoon2/policy/spmif"
 	"racoon2/resolver"
 )
@@ -299,4 +301,33 @@ func (h *host) children() (spis []uint64) {
 		}
 	}
 	return spis
+}
+
+// A policy that the kernel refuses never stands: the answer that waits for it
+// becomes SERVFAIL at the bound, and not later.
+func TestGateEnds(t *testing.T) {
+	a, b := newPair(t)
+	up := newNameServer(t)
+	listen := netip.AddrPortFrom(a.addr, freePort(t, a.addr))
+	a.configure(b, fmt.Sprintf(`
+resolver { resolver on; nameserver %v port %d; dns_query %v port %d; };
+selector web_out { direction outbound; src %v; dst www.example.com; policy_index protect; };
+`, up.at.Addr(), up.at.Port(), listen.Addr(), listen.Port(), a.addr))
+	a.start()
+	a.kernel.With(func(k *fake.Kernel, _ time.Time) []kernel.Event {
+		k.Fail(kernel.AddPolicy{}, fmt.Errorf("policy: %w", kernel.ErrUnsupported))
+		return nil
+	})
+	up.set("127.0.0.7")
+	a.agent.names.proxy.Input(resolver.Flush{})
+	q := new(dns.Msg)
+	q.SetQuestion("www.example.com.", dns.TypeA)
+	start := time.Now()
+	m, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(q, listen.String())
+	if err != nil || m.Rcode != dns.RcodeServerFailure {
+		t.Fatalf("%v, %v", m, err)
+	}
+	if took := time.Since(start); took < 500*time.Millisecond || took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
 }

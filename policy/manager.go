@@ -153,6 +153,27 @@ func (m *Manager) SelectorOf(id kernel.PolicyID) (name string, ok bool) {
 	return e.sel.Name, true
 }
 
+// Adopts tells whether selectors are only declared, so that policies of others
+// with their reqid are theirs.
+func (m *Manager) Adopts() bool {
+	return slices.ContainsFunc(m.settings.Selectors, func(sel *Selector) bool { return !sel.Install && sel.ReqID != 0 })
+}
+
+// Adopted finds the selector that a policy of others belongs to.
+func (m *Manager) Adopted(p *kernel.Policy) (name string, ok bool) {
+	direction := p.Direction
+	if direction == kernel.Forward {
+		direction = kernel.In
+	}
+	for _, sel := range m.settings.Selectors {
+		if !sel.Install && sel.ReqID != 0 && sel.Direction == direction &&
+			slices.ContainsFunc(p.Templates, func(t kernel.Template) bool { return t.ReqID == sel.ReqID }) {
+			return sel.Name, true
+		}
+	}
+	return "", false
+}
+
 // Entries lists the policies in the order of the configuration, the selectors
 // that have none among them, and what is leaving behind them.
 func (m *Manager) Entries() []Entry {
