@@ -180,14 +180,14 @@ func (c commands) withSA(spi uint64, f func(*ikeDriver, ikev2.IKEInfo, *ikev2.Ch
 	return fmt.Errorf("an SA with SPI %x of this host %w", spi, spmif.ErrNotFound)
 }
 
-// childUp is what the policy manager hears of a child.
-func childUp(e ikev2.ChildUp) policy.ChildUp {
+// ChildUp is what the policy manager hears of a child.
+func ChildUp(e ikev2.ChildUp, now time.Time) policy.ChildUp {
 	up := policy.ChildUp{
 		Engine: kernel.IKEv2, Child: e.Child, Local: e.Info.Local, Remote: e.Info.Remote,
 		TSLocal: prefixesOf(e.Info.TSLocal), TSRemote: prefixesOf(e.Info.TSRemote), Again: e.Again,
 	}
 	if !e.Info.Expires.IsZero() {
-		up.Lifetime = max(time.Until(e.Info.Expires), time.Second)
+		up.Lifetime = max(e.Info.Expires.Sub(now), time.Second)
 	}
 	return up
 }

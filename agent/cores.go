@@ -103,7 +103,7 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 		if !e.Again {
 			a.homes.up(e.Remote, n)
 		}
-		up := childUp(e)
+		up := ChildUp(e, time.Now())
 		shard.hand(a.policy.urgent, a.policy.input(up))
 	case ikev2.ChildDown:
 		a.homes.down(e.Remote, n)

@@ -60,8 +60,8 @@ func (sa *ikeSA) followAddresses(old, now *Remote) {
 		s.peerIndex = now.indexOf(sa.peer.Addr()) // -1: the first one is next
 	}
 	at := sa.peer.Addr()
-	if now.has(at) {
-		sa.leaves = false
+	if now.has(at) && sa.e.hasLocal(sa.local.Addr()) {
+		sa.leaves = false // the address is back
 	}
 	if !old.has(at) || now.has(at) || now.AnyPeer || len(now.Peers) == 0 {
 		return

@@ -157,6 +157,11 @@ func TestLocalAddressGoes(t *testing.T) {
 					t.Fatalf("%d datagrams for an address that came", len(w.sent)-before)
 				}
 				a.readdress(spare)
+				if began { // as agent does, for the macros
+					same, r := *a.e.settings, *a.e.settings.Remotes[0]
+					same.Remotes = []*Remote{&r}
+					a.handle(Reconfigure{Settings: &same})
+				}
 				w.settle()
 				w.wantUp(a, b, 1, 1)
 				if at := b.e.Status()[0].RemoteAddr.Addr().String(); at != spare {

@@ -243,10 +243,11 @@ func (sa *ikeSA) mobileRequest(m *received) (answer []message.Payload, then func
 	return answer, then
 }
 
-// peerTold re-evaluates the path when the peer has said where it is. RFC 4555
-// §3.5: above all when the address in use is not among them.
+// peerTold re-evaluates the path when the peer has said where it is (RFC 4555 §3.5).
+// The one that it says it from is the one that it uses, even if it has the other
+// back since.
 func (sa *ikeSA) peerTold(in Datagram) {
-	if in.Remote.Addr() != sa.peer.Addr() && !slices.Contains(sa.mob.peers, sa.peer.Addr()) {
+	if in.Remote.Addr() != sa.peer.Addr() {
 		sa.ask(in.Remote)
 	}
 }

@@ -165,11 +165,18 @@ func (sa *ikeSA) sendOn(r *request, p path) {
 	sa.send(p.local, p.peer, r.data)
 }
 
-// resend retransmits a request: on all pairs when the one in use does not answer.
-// RFC 4555 §3.6: the end that did not begin does so only to tell its addresses.
-func (sa *ikeSA) resend(r *request) {
+// searches says that a request may be asked on other pairs, and move the IKE SA to
+// the one that answers. RFC 4555 §3.5, §3.6: the end that did not begin does so only
+// when its address is gone, to tell what it has instead. Where it is not gone, the
+// other end would not follow.
+func (sa *ikeSA) searches(r *request) bool {
 	_, telling := r.task.(*addressTask)
-	if !sa.mob.agreed || sa.state != stateEstablished || r.resent <= probeAfter || !sa.began && !telling {
+	return sa.mob.agreed && sa.state == stateEstablished && (sa.began || telling && sa.mob.untold)
+}
+
+// resend retransmits a request: on all pairs when the one in use does not answer.
+func (sa *ikeSA) resend(r *request) {
+	if !sa.searches(r) || r.resent <= probeAfter {
 		sa.sendOn(r, sa.here())
 		return
 	}
@@ -182,13 +189,13 @@ func (sa *ikeSA) resend(r *request) {
 // a pair that works.
 func (sa *ikeSA) answeredOn(r *request, in Datagram) {
 	p := path{in.Local, in.Remote}
-	if !sa.mob.agreed || sa.state != stateEstablished || p == sa.here() || !slices.Contains(r.paths, p) {
+	if !sa.searches(r) || p == sa.here() || !slices.Contains(r.paths, p) {
 		return
 	}
 	if sa.began {
 		sa.mob.check(p.peer.Addr())
 		sa.move(p, "this is the path that answers")
-	} else if _, telling := r.task.(*addressTask); telling {
+	} else {
 		sa.move(path{p.local, sa.peer}, "this is the address from which the peer is reached")
 	}
 }

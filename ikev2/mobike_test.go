@@ -681,6 +681,39 @@ func TestMobikeFlapping(t *testing.T) {
 	}
 }
 
+// The responder's address goes and is back before anybody heard of the other one:
+// both ends use the same pair all the same.
+func TestMobikeResponderFlaps(t *testing.T) {
+	for steps := range 5 {
+		for _, lost := range []bool{false, true} {
+			w, a, b, _, spare := mobile(t, false)
+			b.readdress("192.0.2.2", spare)
+			a.initiate()
+			w.settle()
+			b.readdress(spare)
+			for range steps {
+				if len(w.wire) > 0 {
+					w.step()
+				}
+			}
+			if lost {
+				w.wire = nil
+				until := w.now.Add(4 * time.Second)
+				w.filter = func(p Send) []Send {
+					if p.Local.Addr().String() == spare && w.now.Before(until) {
+						return nil
+					}
+					return []Send{p}
+				}
+			}
+			b.readdress(spare, "192.0.2.2")
+			w.advance(time.Minute)
+			w.wantAt(a, b, "192.0.2.1", a.e.Status()[0].RemoteAddr.Addr().String(), 0)
+			w.end(a, b)
+		}
+	}
+}
+
 // A child in transport mode is closed and made anew, by the end that moves; one
 // whose end points are configured apart from the IKE SA stays there.
 func TestMobikeTransportAndFixedEnds(t *testing.T) {

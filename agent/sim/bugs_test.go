@@ -73,6 +73,24 @@ func rekeying(s *Scenario) {
 
 var bugs = []bug{
 	{
+		name: "does not move its SAs when its address changes, and says that they are moved",
+		tap: func() *Tap {
+			return ignoring(func(r kernel.Request) bool {
+				switch r.Op.(type) {
+				case kernel.UpdateSA, kernel.Migrate:
+					return true
+				}
+				return false
+			})
+		},
+		scenario: func(s *Scenario) {
+			moving := pair(terms{Roaming: true, IKE: quick + "mobike on;"})
+			s.Hosts, s.Flows = moving.Hosts, moving.Flows
+			s.Steps = []Step{readdress(10*time.Second, "tokyo", "192.0.2.21")}
+		},
+		caught: NoLeakSA,
+	},
+	{
 		name: "ignores a kernel request and says that it is done",
 		tap: func() *Tap {
 			return ignoring(func(r kernel.Request) bool {

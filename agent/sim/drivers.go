@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"racoon2/agent"
 	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kernel/trace"
@@ -117,9 +118,7 @@ func (h *Host) perform(s *shard, effect ikev2.Effect) {
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " is up"})
 		h.homes[e.Remote] = s.number
 		h.later(0, func() {
-			h.policyInput(policy.ChildUp{
-				Engine: kernel.IKEv2, Child: e.Child, Local: e.Info.Local, Remote: e.Info.Remote, Again: e.Again,
-			})
+			h.policyInput(agent.ChildUp(e, h.w.Now()))
 		})
 	case ikev2.ChildDown:
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " is down"})
@@ -178,7 +177,7 @@ func (h *Host) later(d time.Duration, f func()) {
 
 // route picks the first address of the right family.
 func (h *Host) route(remote netip.Addr) (netip.Addr, error) {
-	for _, a := range h.spec.Addrs {
+	for _, a := range h.addrs {
 		if a.Is4() == remote.Is4() {
 			return a, nil
 		}

@@ -40,6 +40,8 @@ type Host struct {
 	spec  *HostSpec
 	index int
 
+	addrs []netip.Addr // now; the first is what it sends from
+
 	// life counts the starts; what belongs to an earlier one falls to the ground.
 	life       int
 	alive      bool // the process runs
@@ -75,7 +77,7 @@ type shard struct {
 }
 
 func newHost(w *World, spec *HostSpec, index int) (*Host, error) {
-	h := &Host{Name: spec.Name, w: w, spec: spec, index: index}
+	h := &Host{Name: spec.Name, w: w, spec: spec, index: index, addrs: slices.Clone(spec.Addrs)}
 	h.newKernel()
 	var err error
 	h.compiled, err = h.compile(spec.Config)
@@ -141,14 +143,14 @@ func explain(f config.Findings) error {
 // interfaces are the host's addresses, on one interface.
 func (h *Host) interfaces() []policy.Interface {
 	one := policy.Interface{Name: "eth0"}
-	for _, a := range h.spec.Addrs {
+	for _, a := range h.addrs {
 		one.Addrs = append(one.Addrs, netip.PrefixFrom(a, a.BitLen()))
 	}
 	return []policy.Interface{one}
 }
 
 func (h *Host) has(a netip.Addr) bool {
-	return slices.Contains(h.spec.Addrs, a) ||
+	return slices.Contains(h.addrs, a) ||
 		slices.ContainsFunc(h.spec.Nets, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
@@ -176,6 +178,7 @@ func (h *Host) start() {
 	h.manager = policy.New(policy.Config{
 		Rand: h.rand, Capabilities: h.kernel.Capabilities, Engines: []kernel.EngineID{kernel.IKEv2, kernel.KINK},
 	})
+	h.tellAddresses()
 	h.policyInput(policy.Addresses{Interfaces: h.interfaces()})
 	h.policyInput(policy.Start{Settings: h.compiled.Policy})
 }

@@ -25,7 +25,7 @@ const (
 	RightReceiver Invariant = "packets arrive where they were sent"
 	// Answered: a response answers a request that its sender received.
 	Answered Invariant = "a response answers a request"
-	// Window: one request at a time (RFC 7296 §2.3; no window but 1 is offered).
+	// Window: no more requests at a time than promised (RFC 7296 §2.3).
 	Window Invariant = "one request at a time"
 	// SameOctets: a retransmission is bitwise identical (RFC 7296 §2.1).
 	SameOctets Invariant = "retransmissions are identical"

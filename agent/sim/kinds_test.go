@@ -4,16 +4,23 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"racoon2/kernel"
 )
 
-// kinds are the situations that the seeds go through in turn.
-var kinds = []struct {
+// situation has a name, and makes a scenario.
+type situation struct {
 	name string
 	make func(r *rand.Rand) Scenario
-}{
+}
+
+// kinds are the situations that the seeds go through in turn.
+var kinds = slices.Concat(settledKinds, mobileKinds)
+
+// settledKinds are those in which everybody stays where he is.
+var settledKinds = []situation{
 	{"tunnel over IPv4", func(*rand.Rand) Scenario { return pair(terms{}) }},
 	{"tunnel over IPv6", func(*rand.Rand) Scenario { return pair(terms{V6: true}) }},
 	{"transport over IPv4", func(*rand.Rand) Scenario { return pair(terms{Transport: true}) }},

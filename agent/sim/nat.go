@@ -35,6 +35,12 @@ func (s *natState) forget() {
 	s.in = make(map[uint16]netip.AddrPort)
 }
 
+// rebind forgets them, too, and has another address from now on.
+func (s *natState) rebind(outside netip.Addr) {
+	s.Outside = outside
+	s.forget()
+}
+
 // outward translates a source inside.
 func (s *natState) outward(src netip.AddrPort) netip.AddrPort {
 	port, ok := s.out[src]

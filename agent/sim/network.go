@@ -16,6 +16,7 @@ type network struct {
 	faults Faults
 	rules  []*Rule
 	nats   []*natState
+	cut    map[netip.Addr]bool // addresses that nothing comes from or gets to
 }
 
 // fate is what becomes of one datagram: an arrival for each copy.
@@ -35,6 +36,7 @@ var keepalive = []byte{0xff}
 // sendUDP puts a datagram of an engine on the wire, under the eyes of x.
 func (n *network) sendUDP(from *Host, local, remote netip.AddrPort, octets []byte, x watcher) {
 	src, dst, ok := n.translate(local, remote)
+	ok = ok && n.passes(from, local.Addr(), remote.Addr())
 	to := n.w.hostAt(dst.Addr())
 	l := line{host: from.Name, to: dst.String(), text: x.describe(octets)}
 	if to != nil {
@@ -78,7 +80,7 @@ func (n *network) sendKernel(from *Host, d *fake.Datagram) {
 	moved := *d
 	if d.Protected() {
 		src, dst, ok := n.translate(netip.AddrPortFrom(d.Src, d.SrcPort), netip.AddrPortFrom(d.Dst, d.DstPort))
-		if !ok {
+		if !ok || !n.passes(from, d.Src, d.Dst) {
 			n.traffic(from, nil, d, "no way there")
 			return
 		}
@@ -101,6 +103,12 @@ func (n *network) sendKernel(from *Host, d *fake.Datagram) {
 			to.receive(&d)
 		})
 	}
+}
+
+// passes says that a datagram finds its way: from an address that its host has, and
+// between two that are not cut off.
+func (n *network) passes(from *Host, src, dst netip.Addr) bool {
+	return from.has(src) && !n.cut[src] && !n.cut[dst]
 }
 
 // traffic notes a packet in the transcript, where the scenario wants that.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"racoon2/ikev2"
@@ -229,6 +230,9 @@ func (h *Host) dumpPolicies() []kernel.Policy {
 func (h *Host) checkPolicies() {
 	held := h.dumpPolicies()
 	for _, e := range h.manager.Entries() {
+		if strings.HasPrefix(e.State, "unused") {
+			continue // a peer that comes from anywhere is not there
+		}
 		if e.State != installedState {
 			h.w.violate(h.Name, PolicyAgrees, "policy of selector %s is %s", e.Selector, e.State)
 			continue

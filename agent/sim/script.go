@@ -22,6 +22,8 @@ import (
 //	settle D
 //	at D ping FROM TO | inject FROM TO | up HOST SELECTOR | flush HOST [REMOTE]
 //	     | crash HOST | reboot HOST | restart HOST | stop HOST | reboot-nats
+//	     | rebind-nats OUTSIDE | addresses HOST [ADDRESS …]
+//	     | cut ADDRESS | mend ADDRESS
 //	     | reconfigure HOST SECTION
 //
 // The section HOST.conf is a host's racoon2.conf, HOST:/path one of its other
@@ -280,6 +282,15 @@ func (p *script) step(verb string, args []string) (func(*World), error) {
 		return func(w *World) { w.Inject(Flow{From: from, To: to}.selector()) }, err
 	case verb == "reboot-nats" && len(args) == 0:
 		return (*World).RebootNATs, nil
+	case (verb == "cut" || verb == "mend") && len(args) == 1:
+		at, err := netip.ParseAddr(args[0])
+		if verb == "cut" {
+			return func(w *World) { w.Cut(at) }, err
+		}
+		return func(w *World) { w.Mend(at) }, err
+	case verb == "rebind-nats" && len(args) == 1:
+		to, err := netip.ParseAddr(args[0])
+		return func(w *World) { w.RebindNATs(to) }, err
 	case len(args) == 0 || !p.isHost(args[0]):
 		return nil, fmt.Errorf("%s needs a host that is there", verb)
 	case verb == "up" && len(args) == 2:
@@ -292,6 +303,8 @@ func (p *script) step(verb string, args []string) (func(*World), error) {
 		return func(w *World) { w.Host(args[0]).Restart() }, nil
 	case verb == "stop":
 		return func(w *World) { w.Host(args[0]).Stop() }, nil
+	case verb == "addresses":
+		return p.readdress(args[0], args[1:])
 	case verb == "reconfigure" && len(args) == 2:
 		return p.reconfigure(args[0], args[1]), nil
 	}
@@ -304,6 +317,18 @@ func (p *script) reconfigure(name, section string) func(*World) {
 			w.note(line{host: name, text: "configuration refused: " + err.Error()})
 		}
 	}
+}
+
+// readdress gives a host other addresses; none takes it off the network.
+func (p *script) readdress(name string, args []string) (func(*World), error) {
+	addrs := make([]netip.Addr, len(args))
+	for i, a := range args {
+		var err error
+		if addrs[i], err = netip.ParseAddr(a); err != nil {
+			return nil, err
+		}
+	}
+	return func(w *World) { w.Host(name).Readdress(addrs...) }, nil
 }
 
 func (p *script) isHost(name string) bool {

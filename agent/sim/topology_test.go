@@ -13,6 +13,7 @@ type side struct {
 	MyAddr, PeerAddr string // "" for a peer that may come from anywhere
 	MyNet, PeerNet   string
 	Transport        bool
+	Floating         bool   // the tunnel ends at whatever address the IKE SA has
 	IKE, Policy      string // further lines of the ikev2 block and of the policy
 	ESP              string // lines of an ipsec section; "" is the built-in one
 }
@@ -29,6 +30,9 @@ func (s side) text() string {
 			peer = "IP_RW"
 		}
 		ends = fmt.Sprintf("\tmy_sa_ipaddr %s;\n\tpeers_sa_ipaddr %s;\n", s.MyAddr, peer)
+		if s.Floating {
+			ends = fmt.Sprintf("\tpeers_sa_ipaddr %s;\n", peer)
+		}
 	}
 	where := "IP_RW"
 	if s.PeerAddr != "" {
@@ -78,6 +82,7 @@ const fast = "kmp_enc_alg { aes_gcm; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_g
 type terms struct {
 	V6, Transport bool
 	NAT           bool // in front of tokyo
+	Roaming       bool // tokyo changes its address
 	IKE, ESP      string
 }
 
@@ -107,12 +112,15 @@ func pair(t terms) Scenario {
 	if t.NAT {
 		other.PeerAddr = "203.0.113.1"
 	}
+	if t.Roaming {
+		s.Floating, other.PeerAddr = true, ""
+	}
 	scenario.Hosts = []HostSpec{site(s), site(other)}
 	scenario.Flows = []Flow{
 		{From: netip.MustParseAddr(from), To: netip.MustParseAddr(to), Start: time.Second, Interval: time.Second, Must: Pass},
 		{From: netip.MustParseAddr(to), To: netip.MustParseAddr(from), Start: time.Second, Interval: time.Second, Must: Pass},
 	}
-	if t.NAT {
+	if t.NAT || t.Roaming {
 		scenario.Flows[1].Must = Either // acquires of osaka lead nowhere; the ping's answers come all the same
 		scenario.Flows[1].Start = 5 * time.Second
 	}

@@ -109,12 +109,15 @@ func (x *wire) sent(h, _ *Host, data []byte) {
 	x.octets[f] = sum
 }
 
-// window holds that a request waits for the answer to the one before. One that
-// does not is taken for a farewell, after which nothing may be asked any more.
+// window holds that a request waits for the answer to the one before, or as many
+// before as a host has promised to keep state for. One that does not is taken for a farewell, after which nothing may be asked any more.
 func (x *wire) window(h *Host, k exchangeKey, m message.Header) {
 	before, sa := k, k
-	before.response, before.initiator, before.id = true, !k.initiator, k.id-1
+	before.response, before.initiator, before.id = true, !k.initiator, k.id-x.w.widest()
 	sa.id = 0
+	if before.id > k.id {
+		return // the first ones, which nothing stands before
+	}
 	switch {
 	case x.farewells[sa]:
 		x.w.violate(h.Name, Window, "%v request %d was sent after the farewell", m.Exchange, k.id)
@@ -122,8 +125,19 @@ func (x *wire) window(h *Host, k exchangeKey, m message.Header) {
 	case m.Exchange == message.INFORMATIONAL:
 		x.farewells[sa] = true
 	default:
-		x.w.violate(h.Name, Window, "%v request %d was sent before the answer to %d came", m.Exchange, k.id, k.id-1)
+		x.w.violate(h.Name, Window, "%v request %d was sent before the answer to %d came", m.Exchange, k.id, before.id)
 	}
+}
+
+// widest is the largest window that a host has promised.
+func (w *World) widest() uint32 {
+	n := 1
+	for _, h := range w.hosts {
+		for _, r := range h.compiled.IKEv2.Remotes {
+			n = max(n, r.Window)
+		}
+	}
+	return uint32(n)
 }
 
 // received notes a datagram that reaches a host, whatever the host makes of it.

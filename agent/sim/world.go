@@ -81,7 +81,7 @@ func newWorld(s *Scenario) *World {
 		rand:     rand.New(rand.NewPCG(s.Seed, 0x5eed)),
 		keys:     make(map[[sha256.Size]byte][]keyUse),
 	}
-	w.net = &network{w: w, faults: s.Faults}
+	w.net = &network{w: w, faults: s.Faults, cut: make(map[netip.Addr]bool)}
 	for _, r := range s.Rules {
 		copied := *r // a rule counts down; the scenario may be played again
 		w.net.rules = append(w.net.rules, &copied)
@@ -129,6 +129,19 @@ func (w *World) RebootNATs() {
 		n.forget()
 	}
 }
+
+// RebindNATs gives every NAT another address.
+func (w *World) RebindNATs(outside netip.Addr) {
+	for _, n := range w.net.nats {
+		n.rebind(outside)
+	}
+}
+
+// Cut cuts an address off the network, and Mend gives it back. Nobody is told.
+func (w *World) Cut(a netip.Addr) { w.net.cut[a] = true }
+
+// Mend undoes Cut.
+func (w *World) Mend(a netip.Addr) { delete(w.net.cut, a) }
 
 // Ping lets the host that has from send an echo request to to.
 func (w *World) Ping(from, to netip.Addr) {
