@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"racoon2/ikev2/message"
+	"racoon2/ikev2/transform"
+	"racoon2/kernel"
 )
 
 // at gives a datagram to a host as if it came from remote.
@@ -457,6 +459,12 @@ func FuzzAuthentic(f *testing.F) {
 			&message.Nonce{Data: make([]byte, 32)},
 			&message.TS{Initiator: true, Selectors: []message.TrafficSelector{hostTS(netip.MustParseAddr("10.0.1.1"))}},
 			&message.TS{Selectors: []message.TrafficSelector{hostTS(netip.MustParseAddr("10.0.2.1"))}}},
+		{compPayload(0x1234, transform.COMP_DEFLATE), notify(message.ADDITIONAL_TS_POSSIBLE, nil),
+			&message.SA{Proposals: offer((&Child{Proposals: []ChildProposal{testChildProposal()}}).alternatives(keNever, nil), []byte{1, 2, 3, 4})},
+			&message.Nonce{Data: make([]byte, 32)},
+			&message.TS{Initiator: true, Selectors: []message.TrafficSelector{hostTS(netip.MustParseAddr("10.0.1.1"))}},
+			&message.TS{Selectors: []message.TrafficSelector{hostTS(netip.MustParseAddr("10.0.2.1"))}}},
+		{&message.Delete{Protocol: message.ProtocolAH, SPIs: []uint32{0x1001}}, &message.Delete{Protocol: message.ProtocolESP, SPIs: []uint32{0x1001}}},
 	} {
 		first, body, err := message.EncodePayloads(list)
 		if err != nil {
@@ -471,6 +479,9 @@ func FuzzAuthentic(f *testing.F) {
 			return
 		}
 		w, a, b := pair(t)
+		if len(body)%2 == 0 {
+			w, a, b = protected(t, false, kernel.Tunnel, testChildProposal(), transform.COMP_DEFLATE)
+		}
 		a.initiate()
 		w.settle()
 		sa := a.e.all()[0]
