@@ -7,7 +7,7 @@ var ikev2Explanations = map[string]explanation{
 	"kmp_hash_alg": {means: "The integrity algorithms of the IKE SA, best first. AEADs need none: non_auth, or an empty list.", builtin: "{ hmac_sha2_256; hmac_sha2_384; hmac_sha2_512; }", example: "{ hmac_sha2_512; }"},
 	"kmp_dh_group": {means: "The key exchanges, by name or number, best first.", builtin: "{ curve25519; ecp256; ecp384; modp2048; }", example: "{ ecp384; }"},
 
-	"esp_enc_alg":   {means: "The ciphers of ESP, best first, as in kmp_enc_alg.", builtin: "{ aes_gcm,256; aes_gcm,128; chacha20_poly1305; aes_cbc,256; aes_cbc,128; }", example: "{ aes_gcm,256; }"},
+	"esp_enc_alg":   {means: "The ciphers of ESP, best first, as in kmp_enc_alg. ESP alone has null_enc and aes_gmac, which do not encrypt, aes_gcm8, and the forms that do not send their IV: aes_gcm_iiv, aes_ccm8_iiv, chacha20_poly1305_iiv (RFC 8750).", builtin: "{ aes_gcm,256; aes_gcm,128; chacha20_poly1305; aes_cbc,256; aes_cbc,128; }", example: "{ aes_gcm,256; }"},
 	"esp_auth_alg":  {means: "The integrity algorithms of ESP, best first; AEADs need none.", builtin: "{ hmac_sha2_256; hmac_sha2_384; hmac_sha2_512; }", example: "{ hmac_sha2_512; }"},
 	"ah_auth_alg":   {means: "The integrity algorithms of AH, best first.", builtin: "{ hmac_sha2_256; hmac_sha2_384; hmac_sha2_512; }", example: "{ hmac_sha2_512; }"},
 	"ipcomp_alg":    {means: "The algorithms of IPComp, best first. Both ends must have IPComp in their policy, beside ESP or AH (RFC 7296 §2.22).", builtin: "{ deflate; }", example: "{ deflate; lzs; }"},

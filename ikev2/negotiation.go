@@ -188,6 +188,11 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 			tsList(local), tsList(remote), tsList(n.sent.local), tsList(n.sent.remote))
 	}
 	c.traffic = trafficSet{dropCovered(local), dropCovered(remote)}
+	if n.replace != nil && !n.replace.traffic.within(c.traffic) {
+		// RFC 7296 §2.9.2: it must not. Part of the traffic is more than none of it.
+		sa.e.trace(trace.ProtoWarn, reasonNarrowed, fmt.Sprintf("the peer narrows a child SA that is rekeyed to %s to %s", tsList(local), tsList(remote)),
+			c.attrs(attr("was", tsList(n.replace.traffic.local)+" to "+tsList(n.replace.traffic.remote)))...)
+	}
 	if other := n.useless(sa); other != nil {
 		return reasonTSUnacceptable, fmt.Errorf("traffic selectors: peer narrows to %s to %s, without the packet that asked (%v); child %v carries the rest already",
 			tsList(local), tsList(remote), *n.want.packet, other.spiIn)
