@@ -181,9 +181,9 @@ func (a *Agent) ikeHook(effect ikev2.Effect) {
 			event = config.EventPhase2Rekey
 		}
 		a.hook(kmp, e.Remote, e.Peer, event, ikeHookChild(e.Info).env)
-	case ikev2.ChildMoved:
-		a.hook(kmp, e.Peer, "", config.EventMigration, func() []string {
-			return migrationEnv(e.OldLocal, e.OldRemote, e.Local, e.Remote)
+	case ikev2.IKEMoved:
+		a.hook(kmp, e.Remote, e.Peer, config.EventMigration, func() []string {
+			return migrationEnv(e.OldLocal, e.OldPeer, e.Local, e.PeerAddress)
 		})
 	case ikev2.ChildDown:
 		a.hook(kmp, e.Remote, e.Peer, config.EventPhase2Down, ikeHookChild(e.Info).env)

@@ -26,8 +26,21 @@ func (sa *ikeSA) succeed(old *ikeSA) {
 }
 
 func (sa *ikeSA) up(again bool) {
-	sa.announced = true
+	sa.announced, sa.told = true, sa.here()
 	sa.e.do(IKEUp{Remote: sa.remoteName(), Peer: sa.peerID.String(), Local: sa.local, PeerAt: sa.peer, Again: again})
+}
+
+// tellMove reports that an IKE SA is elsewhere.
+func (sa *ikeSA) tellMove() {
+	was, is := sa.told, sa.here()
+	if !sa.announced || was.local.Addr() == is.local.Addr() && was.peer.Addr() == is.peer.Addr() {
+		return
+	}
+	sa.told = is
+	sa.e.do(IKEMoved{
+		Remote: sa.remoteName(), Peer: sa.peerID.String(),
+		OldLocal: was.local.Addr(), OldPeer: was.peer.Addr(), Local: is.local.Addr(), PeerAddress: is.peer.Addr(),
+	})
 }
 
 // down reports the end of the last IKE SA with a peer.

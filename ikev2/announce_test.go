@@ -64,6 +64,26 @@ func TestAnnouncementsOfReauthentication(t *testing.T) {
 	b.wantSaid("IKE SA kyoto again", "child tokyo_out again")
 }
 
+// A move is announced once for the IKE SA, at both ends, and so is the way back.
+func TestAnnouncementsOfMoves(t *testing.T) {
+	w, a, b, spare, _ := mobile(t, false)
+	a.initiate()
+	w.settle()
+	first, far := a.more[0].String(), b.more[0].String()
+	a.said, b.said = nil, nil
+	for _, to := range []string{spare, first} {
+		from := first
+		if to == first {
+			from = spare
+		}
+		a.readdress(to)
+		w.settle()
+		w.advance(time.Minute)
+		a.wantSaid("IKE SA " + a.e.settings.Remotes[0].Name + " moved from " + from + " - " + far + " to " + to + " - " + far)
+		b.wantSaid("IKE SA " + b.e.settings.Remotes[0].Name + " moved from " + far + " - " + from + " to " + far + " - " + to)
+	}
+}
+
 // What goes down says what was up, so that a script can undo what it did.
 func TestChildDownDescribesTheChild(t *testing.T) {
 	w, a, b := pair(t)

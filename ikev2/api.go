@@ -325,6 +325,13 @@ type (
 		Local, PeerAt netip.AddrPort
 		Reason        string
 	}
+	// IKEMoved says that an IKE SA and its children have other addresses now.
+	IKEMoved struct {
+		Remote             string
+		Peer               string // the peer's identity
+		OldLocal, OldPeer  netip.Addr
+		Local, PeerAddress netip.Addr
+	}
 	// ChildUp tells the policy manager that a child stands. Again says that it takes
 	// the place of another one for the same traffic of the same peer.
 	ChildUp struct {
@@ -370,6 +377,7 @@ func (Job) effect()            {}
 func (Route) effect()          {}
 func (IKEUp) effect()          {}
 func (IKEDown) effect()        {}
+func (IKEMoved) effect()       {}
 func (ChildUp) effect()        {}
 func (ChildDown) effect()      {}
 func (ChildMoved) effect()     {}

@@ -98,6 +98,8 @@ func (n *node) carryOut(f Effect) {
 		n.handle(Routed{Serial: f.Serial, Local: n.route(f.Remote)})
 	case IKEUp:
 		n.say("IKE SA", f.Remote, f.Again)
+	case IKEMoved:
+		n.said = append(n.said, "IKE SA "+f.Remote+" moved from "+f.OldLocal.String()+" - "+f.OldPeer.String()+" to "+f.Local.String()+" - "+f.PeerAddress.String())
 	case IKEDown:
 		n.said = append(n.said, "IKE SA "+f.Remote+" down")
 	case ChildUp:

@@ -50,6 +50,7 @@ type ikeSA struct {
 	closing         bool // a deletion is queued
 	full            bool // the peer takes no more children here (NO_ADDITIONAL_SAS)
 	announced       bool // IKEUp was emitted, and IKEDown is due
+	told            path // where it was announced to be
 	postponed       []task
 	x               exchanger
 	frag            fragmentation

@@ -27,6 +27,7 @@ func (sa *ikeSA) movePeer(to netip.AddrPort) {
 
 // moveChildren has all child SAs follow to where the IKE SA is.
 func (sa *ikeSA) moveChildren() {
+	sa.tellMove()
 	for _, c := range slices.Clone(sa.children) {
 		c.follow()
 	}
