@@ -37,30 +37,16 @@ func (c *compiler) child(p config.Pair) {
 	child.MyEnd, child.PeerEnd = childEnds(pol)
 	if p.Inbound != nil {
 		child.Inbound = p.Inbound.Name
-		if a, b := s.ReqID, p.Inbound.ReqID; a != 0 && b != 0 && a != b {
-			c.find(config.Warning, p.Inbound.Pos, "reqid-pair", "give both the same reqid",
-				"selector %q has reqid %d and its reverse %q has %d; both directions use %d", s.Name, a, p.Inbound.Name, b, a)
-		}
 	}
-	child.Outbound = c.traffic(s)
-	child.Dynamic = slices.ContainsFunc(s.Dst, func(a config.Address) bool {
-		return a.Kind == config.AddressMacro && a.Macro == config.MacroRW
-	})
-	if len(child.Outbound) == 0 {
-		c.find(config.Warning, s.Pos, "no-traffic", "", "selector %q stands for no pair of addresses on this host now", s.Name)
-	}
+	child.Outbound, child.Dynamic = c.childTraffic(p)
 	bundles := c.bundles(pol)
 	if len(bundles) > 0 {
 		bundle := bundles[0]
 		child.Lifetime = kernel.Lifetime{Time: bundle.Lifetime, Bytes: bundle.LifetimeBytes}
-		child.Replay = bundle.ReplayWindow
+		child.Replay = c.replayWindow(bundle)
 		if c.o.Kernel != nil && !c.o.Kernel.ByteLifetimes && bundle.LifetimeBytes != 0 {
 			c.find(config.Advice, bundle.Pos, "byte-lifetime", "", "this kernel does not keep ipsec_sa_lifetime_byte itself: it is asked every 10 seconds what has passed")
 			child.CountBytes = true
-		}
-		if c.o.Kernel != nil && bundle.ReplayWindow > c.o.Kernel.MaxReplay {
-			c.find(config.Warning, bundle.Pos, "replay-window", "", "this kernel's largest anti-replay window is %d packets", c.o.Kernel.MaxReplay)
-			child.Replay = c.o.Kernel.MaxReplay
 		}
 	}
 	child.Proposals, child.Comp = c.childProposals(pol, bundles), c.compressions(bundles)
@@ -68,6 +54,33 @@ func (c *compiler) child(p config.Pair) {
 		c.find(config.Error, s.Pos, "no-child-proposal", "", "selector %q: the kernel can do none of the algorithms of policy %q", s.Name, pol.Name)
 	}
 	remote.Children = append(remote.Children, child)
+}
+
+// childTraffic is what a pair of selectors stands for in the outbound direction;
+// dynamic says that the peer's own address is all that it goes to.
+func (c *compiler) childTraffic(p config.Pair) (out []kernel.Selector, dynamic bool) {
+	s := p.Outbound
+	if p.Inbound != nil {
+		if a, b := s.ReqID, p.Inbound.ReqID; a != 0 && b != 0 && a != b {
+			c.find(config.Warning, p.Inbound.Pos, "reqid-pair", "give both the same reqid",
+				"selector %q has reqid %d and its reverse %q has %d; both directions use %d", s.Name, a, p.Inbound.Name, b, a)
+		}
+	}
+	if out = c.traffic(s); len(out) == 0 {
+		c.find(config.Warning, s.Pos, "no-traffic", "", "selector %q stands for no pair of addresses on this host now", s.Name)
+	}
+	return out, slices.ContainsFunc(s.Dst, func(a config.Address) bool {
+		return a.Kind == config.AddressMacro && a.Macro == config.MacroRW
+	})
+}
+
+// replayWindow is a bundle's, as far as the kernel can.
+func (c *compiler) replayWindow(b *config.IPsec) uint32 {
+	if c.o.Kernel == nil || b.ReplayWindow <= c.o.Kernel.MaxReplay {
+		return b.ReplayWindow
+	}
+	c.find(config.Warning, b.Pos, "replay-window", "", "this kernel's largest anti-replay window is %d packets", c.o.Kernel.MaxReplay)
+	return c.o.Kernel.MaxReplay
 }
 
 // traffic is what an outbound selector stands for: each fitting pair of its

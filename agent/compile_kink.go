@@ -213,25 +213,25 @@ func (c *compiler) kinkChild(p config.Pair) {
 	bundles := c.bundles(pol)
 	child := &kink.Child{
 		Name: s.Name, Where: where(s.Pos), Mode: modeOf(pol.Mode), Level: levelOf(pol.Level), ReqID: c.reqIDs.of(p),
-		MyEnd: end(pol.MySAIPAddr), PeerEnd: end(pol.PeersSAIPAddr),
-		KE: pol.Remote.KINK.KE, KEOptional: !pol.Remote.KINK.NeedPFS,
-		Outbound: c.traffic(s), Proposals: c.kinkProposals(bundles),
+		Binding: c.binding(pol),
+		KE:      pol.Remote.KINK.KE, KEOptional: !pol.Remote.KINK.NeedPFS,
+		Proposals: c.kinkProposals(bundles),
 	}
+	child.MyEnd, child.PeerEnd = childEnds(pol)
+	child.Outbound, child.Dynamic = c.childTraffic(p)
 	if p.Inbound != nil {
 		child.Inbound = p.Inbound.Name
 	}
-	child.Dynamic = slices.ContainsFunc(s.Dst, func(a config.Address) bool {
-		return a.Kind == config.AddressMacro && a.Macro == config.MacroRW
-	})
 	if len(bundles) > 0 {
 		bundle := bundles[0]
 		child.Lifetime = kernel.Lifetime{Time: bundle.Lifetime, Bytes: bundle.LifetimeBytes}
-		child.Replay = bundle.ReplayWindow
-		if k := c.o.Kernel; k != nil {
-			child.Replay = min(child.Replay, k.MaxReplay)
-			if !k.ByteLifetimes {
-				child.Lifetime.Bytes = 0
-			}
+		child.Replay = c.replayWindow(bundle)
+		if k := c.o.Kernel; k != nil && !k.ByteLifetimes && child.Lifetime.Bytes != 0 {
+			c.find(config.Warning, bundle.Pos, "byte-lifetime", "", "this kernel does not count octets: ipsec_sa_lifetime_byte has no effect with KINK")
+			child.Lifetime.Bytes = 0
+		}
+		if bundle.ExtSequence {
+			c.find(config.Advice, bundle.Pos, "ext-sequence", "", "KINK has no extended sequence numbers: RFC 4430 §5.1 has no attribute for them")
 		}
 	}
 	if len(child.Proposals) == 0 {
@@ -289,6 +289,11 @@ func (c *compiler) kinkSettings() *kink.Settings {
 	for _, r := range remotes(c.cfg) {
 		if k := c.kinkRemotes[r]; k != nil {
 			s.Remotes = append(s.Remotes, k.groups...)
+		}
+	}
+	for _, a := range c.cfg.Interface.KINK {
+		if len(s.Remotes) > 0 && slices.ContainsFunc(c.cfg.Interface.IKE, func(i config.Address) bool { return portOf(i) == a.Port }) {
+			c.find(config.Error, a.Pos, "kink-port", "leave the port out: it is 910", "port %d is IKE's", a.Port)
 		}
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"racoon2/kernel"
@@ -63,6 +64,19 @@ type KINKChild struct {
 	ChildStatus
 	State     string `json:"state"`
 	Initiator bool   `json:"initiator"` // this host made the pair, and rekeys it
+	// Bundle are the transforms where there are several, the innermost first.
+	Bundle []KINKTransform `json:"bundle,omitempty"`
+}
+
+// KINKTransform is one pair of SAs of a bundle.
+type KINKTransform struct {
+	Protocol string `json:"protocol"`
+	Mode     string `json:"mode"`
+	SPIIn    string `json:"spi_in"` // 8 hexadecimal digits, of IPComp's CPIs 4
+	SPIOut   string `json:"spi_out"`
+	Encr     string `json:"encr,omitempty"`
+	Integ    string `json:"integ,omitempty"`
+	Comp     string `json:"ipcomp,omitempty"`
 }
 
 // usesKINK says that the configuration has it, or that pairs are left of it.
@@ -126,7 +140,7 @@ func kinkPeer(i kink.PeerInfo, traffic map[kernel.SAID]*Traffic) KINKPeer {
 
 func kinkChild(c kink.ChildInfo, traffic map[kernel.SAID]*Traffic) KINKChild {
 	in, out := kinkSAIDs(c)
-	return KINKChild{
+	k := KINKChild{
 		State: c.State, Initiator: c.Initiator,
 		ChildStatus: ChildStatus{
 			Name: c.Name, Protocol: c.Protocol.String(), Mode: c.Mode.String(),
@@ -138,6 +152,23 @@ func kinkChild(c kink.ChildInfo, traffic map[kernel.SAID]*Traffic) KINKChild {
 			In: traffic[in], Out: traffic[out],
 		},
 	}
+	for _, t := range c.Transforms {
+		digits := 8
+		if t.Protocol == kernel.IPComp {
+			digits = 4
+		}
+		one := KINKTransform{
+			Protocol: t.Protocol.String(), Mode: t.Mode.String(), Encr: t.Encr, Integ: t.Integ, Comp: t.Comp,
+			SPIIn: fmt.Sprintf("%0*x", digits, uint32(t.SPIIn)), SPIOut: fmt.Sprintf("%0*x", digits, uint32(t.SPIOut)),
+		}
+		if t.Protocol == kernel.IPComp {
+			k.Comp, k.CPIIn, k.CPIOut = t.Comp, one.SPIIn, one.SPIOut
+		}
+		if len(c.Transforms) > 1 {
+			k.Bundle = append(k.Bundle, one)
+		}
+	}
+	return k
 }
 
 // kinkTraffic prints the source of a selector, as the selectors of IKE's
@@ -189,7 +220,8 @@ func showKINK(s *KINKStatus, name string) []KINKPeer {
 	for _, p := range s.Peers {
 		hit := name == p.Remote || name == p.Principal
 		for _, c := range p.Children {
-			hit = hit || name == c.Name || name == c.SPIIn || name == c.SPIOut
+			hit = hit || name == c.Name || name == c.SPIIn || name == c.SPIOut ||
+				slices.ContainsFunc(c.Bundle, func(t KINKTransform) bool { return name == t.SPIIn || name == t.SPIOut })
 		}
 		if hit && len(p.Children) > 0 {
 			found = append(found, p)
@@ -206,7 +238,7 @@ func (c commands) withPair(ctx context.Context, spi uint64, f func(kink.PeerInfo
 	}
 	for _, p := range peers {
 		for _, child := range p.Children {
-			if uint64(child.SPIIn) == spi {
+			if slices.ContainsFunc(child.Transforms, func(t kink.TransformInfo) bool { return uint64(t.SPIIn) == spi }) {
 				return true, f(p, child)
 			}
 		}

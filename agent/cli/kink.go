@@ -139,6 +139,9 @@ func peerText(p *page, s *agent.KINKPeer, now time.Time) {
 	for i := range s.Children {
 		c := &s.Children[i]
 		childText(p, &c.ChildStatus, now)
+		for _, t := range c.Bundle {
+			p.line(6, strings.Join(nonEmpty("in the bundle", t.Protocol, t.Mode, t.Encr, t.Integ, t.Comp, "in "+t.SPIIn, "out "+t.SPIOut), " "))
+		}
 		role := "the peer rekeys it"
 		if c.Initiator {
 			role = "this host rekeys it"

@@ -213,3 +213,41 @@ func TestKINKWithoutKDC(t *testing.T) {
 	})
 	w.wantNoClear()
 }
+
+// AH, bundles and IPComp, as racoon2.conf has them: what is outermost is on the
+// wire, and what ESP or IPComp have packed is not to be read there.
+func TestKINKBundles(t *testing.T) {
+	const esp = "sa e { sa_protocol esp; esp_enc_alg { aes128_cbc; }; esp_auth_alg { hmac_sha2_256; }; };\n"
+	const ah = "sa a { sa_protocol ah; ah_auth_alg { hmac_sha2_256; }; };\n"
+	const comp = "sa c { sa_protocol ipcomp; ipcomp_alg { deflate; }; };\n"
+	for _, test := range []struct {
+		name, bundle string
+		kind         netlab.Kind
+		pairs        int // of SAs
+	}{
+		{"AH", "ipsec esp { sa_index a; };\n" + ah, netlab.AH, 1},
+		{"ESP and AH", "ipsec esp { sa_index { a; e; }; };\n" + ah + esp, netlab.AH, 2},
+		{"IPComp and ESP", "ipsec esp { sa_index { e; c; }; };\n" + esp + comp, netlab.ESP, 2},
+	} {
+		for _, way := range [][2]string{{"v4", "transport"}, {"v6", "tunnel"}} {
+			t.Run(test.name+" "+way[0]+" "+way[1], func(t *testing.T) {
+				p := newKINK(t, way[0], way[1])
+				p.left.Bundle, p.right.Bundle = test.bundle, test.bundle
+				w := p.watch(t)
+				p.start()
+				ping(t, p.topology.left, p.src, p.dst, 20*time.Second)
+				ping(t, p.topology.right, p.dst, p.src, 10*time.Second)
+				w.wantESP(test.kind, 4)
+				if _, c := p.one(t); max(1, len(c.Bundle)) != test.pairs {
+					t.Errorf("%+v", c)
+				}
+				name, _ := p.one(t)
+				p.a.mustCtl("sa", "delete", strings.Split(name, "/")[0])
+				waitFor(t, 20*time.Second, "both ends to have no pair", func() bool {
+					return len(pairs(p.a.status(), false))+len(pairs(p.b.status(), false)) == 0
+				})
+				w.wantNoClear()
+			})
+		}
+	}
+}

@@ -26,6 +26,7 @@ type kinkConfig struct {
 	IKEv2            string // a whole block
 	Lifetime         string
 	ESP              string // lines of an sa section
+	Bundle           string // the ipsec section esp with its sa sections, instead
 	Policy           string // further lines of the policy
 	Selector         string // selector_index of the remote
 	More             string // further sections
@@ -60,6 +61,9 @@ func (c kinkConfig) render() string {
 	}
 	if esp == "" {
 		esp = "esp_enc_alg { aes_gcm,256; aes128_cbc; }; esp_auth_alg { hmac_sha2_256; };"
+	}
+	if c.Bundle != "" {
+		return b.String() + "};\n" + c.Bundle + c.More
 	}
 	fmt.Fprintf(&b, "};\nipsec esp { ipsec_sa_lifetime_time %s; sa_index esp; };\nsa esp { sa_protocol esp; %s };\n%s", lifetime, esp, c.More)
 	return b.String()
