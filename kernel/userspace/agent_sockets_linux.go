@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -12,7 +13,25 @@ import (
 
 // exempt marks a socket of the agent, so that its packets pass rules and guards.
 func (h *linuxHost) exempt(s kernel.Socket) error {
-	return control(s, "mark", option{unix.SOL_SOCKET, unix.SO_MARK, Mark})
+	if err := control(s, "mark", option{unix.SOL_SOCKET, unix.SO_MARK, Mark}); err != nil {
+		return err
+	}
+	return h.leaveOpen(s.LocalPort())
+}
+
+// leaveOpen has the guard let a port of the agent's pass that it did not know of:
+// a reload may add sockets. 0 is a socket that is not bound.
+func (h *linuxHost) leaveOpen(port uint16) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if port == 0 || slices.Contains(h.guard.ports, port) {
+		return nil
+	}
+	h.guard.ports = append(slices.Clone(h.guard.ports), port)
+	if len(h.policies) == 0 {
+		return nil // the guard comes with the first policy
+	}
+	return h.install()
 }
 
 // carry lets a socket's datagrams be cut up on the way, as ESP's are.
