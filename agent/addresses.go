@@ -62,7 +62,7 @@ func (a *Agent) addressesChanged() {
 // one for each, and closes those of addresses that went.
 func (a *Agent) rebind() {
 	old := a.sockets.all()
-	wanted := binds(a.plan.Load().cfg.Interface, a.host)
+	wanted := bindsOf(a.plan.Load(), a.host)
 	list := slices.DeleteFunc(slices.Clone(old), func(e *endpoint) bool { return !slices.ContainsFunc(wanted, e.is) })
 	for _, b := range wanted {
 		if bound(old, b) != nil {

@@ -180,6 +180,10 @@ func TestKINKReload(t *testing.T) {
 	if now := p.a.status().KINK.Principals[0].TGT; now == nil || !now.Equal(*tgt) {
 		t.Errorf("the TGT was %v and is %v", tgt, now)
 	}
+	must(t, p.topology.left.ns.Address("lo", "198.51.100.77/32")) // another address leaves the sockets alone
+	waitFor(t, 20*time.Second, "left to see its address", func() bool { return strings.Contains(p.a.log(), "addresses of this host have changed") })
+	p.a.mustCtl("sa", "flush")
+	ping(t, p.topology.left, p.src, p.dst, 40*time.Second)
 	name, _ := p.one(t)
 	p.a.text = without
 	p.a.configure()
