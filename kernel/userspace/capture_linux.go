@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -74,7 +75,7 @@ func (h *linuxHost) desired(policies []kernel.Policy) (captured, error) {
 		if len(p.Templates) > 0 && p.Templates[0].Mode == kernel.Tunnel {
 			peer = p.Templates[0].Dst
 		}
-		h.addRoutes(&want, p.Selector, peer, addresses)
+		h.addRoutes(&want, p, peer, addresses)
 	}
 	return want, nil
 }
@@ -126,13 +127,16 @@ func rulePorts(p kernel.PortRange) route.Ports {
 // addRoutes adds the route of a destination to the device, and its twin that
 // blocks. Where several policies have the same destination, the strongest one
 // that has an address for it gives the source.
-func (h *linuxHost) addRoutes(want *captured, s kernel.Selector, to netip.Addr, addresses []route.Address) {
-	dst := s.Dst
+func (h *linuxHost) addRoutes(want *captured, p kernel.Policy, to netip.Addr, addresses []route.Address) {
+	s, dst := p.Selector, p.Selector.Dst
 	r, known := want.routes[routeKey{dst: dst}]
 	if !known {
 		mtu := h.known(to).mtu - overhead4
 		if to.Is6() {
 			mtu += overhead4 - overhead6
+		}
+		if slices.ContainsFunc(p.Templates, func(t kernel.Template) bool { return t.Proto == kernel.AH }) {
+			mtu -= maxAHLen
 		}
 		if dst.Addr().Is6() {
 			mtu = max(mtu, minMTU6)

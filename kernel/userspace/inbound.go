@@ -70,7 +70,7 @@ func (c *core) unwrap(opened []*sa, from *arrival, payload []byte, next uint8, s
 	var p packet
 	transport := false
 	switch {
-	case opened[len(opened)-1].Mode == kernel.Tunnel, c.uncompressed(from, payload, next):
+	case opened[len(opened)-1].Mode == kernel.Tunnel, c.uncompressed(payload, next):
 		if !c.tunnelled(&p, from, payload, next) {
 			return nil
 		}
@@ -118,8 +118,9 @@ func (c *core) lookup(dst netip.Addr, proto kernel.Protocol, packet []byte) *sa 
 }
 
 // uncompressed says that a packet in transport mode is that of a tunnel of IPComp
-// which was not compressed (RFC 3173 §2.2): its policy says so.
-func (c *core) uncompressed(from *arrival, payload []byte, next uint8) bool {
+// which was not compressed (RFC 3173 §2.2): its policy says so. Whether the SAs around
+// it are those of the policy is asked as for every packet.
+func (c *core) uncompressed(payload []byte, next uint8) bool {
 	var p packet
 	if next != protoIPv4 && next != protoIPv6 || p.parse(payload) != nil {
 		return false
@@ -129,8 +130,7 @@ func (c *core) uncompressed(from *arrival, payload []byte, next uint8) bool {
 		return false
 	}
 	t := policy.Templates[0]
-	return t.Proto == kernel.IPComp && t.Mode == kernel.Tunnel &&
-		(t.Src == from.src || t.Src.IsUnspecified()) && (t.Dst == from.dst || t.Dst.IsUnspecified())
+	return t.Proto == kernel.IPComp && t.Mode == kernel.Tunnel
 }
 
 // unseal takes one transform off and tells what its SA has to tell.

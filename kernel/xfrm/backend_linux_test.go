@@ -145,7 +145,7 @@ func TestVM(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	vm := exec.Command("../../testdata/vm/run.sh", "-t", "240", "-e", "RACOON2_IN_VM=1",
+	vm := exec.Command("../../testdata/vm/run.sh", "-t", "600", "-e", "RACOON2_IN_VM=1",
 		"-f", "testdata:/root/testdata", "-f", binary+":/root/xfrm.test", "./xfrm.test", "-test.v")
 	out, err := vm.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestConformance") || strings.Contains(string(out), "left to TestVM") {

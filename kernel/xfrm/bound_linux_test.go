@@ -325,6 +325,29 @@ func TestMSS(t *testing.T) {
 	}
 }
 
+// TestNotesEnd: what is kept of policies ends with them, however they end.
+func TestNotesEnd(t *testing.T) {
+	l := newLab4(t)
+	b := l.backends[0]
+	p := l.protected()
+	p.Selector.Proto, p.MSS = 6, 1000
+	l.must(0, kernel.AddPolicy{Policy: p})
+	if got := l.must(0, kernel.DumpPolicy{}).Policies; len(got) != 1 || got[0].MSS != 1000 || len(b.host.rules) != 1 {
+		t.Errorf("%+v, rules %v", got, b.host.rules)
+	}
+	other := &lab{t: t, ns: l.ns, addrs: l.addrs}
+	l.do(0, func() (err error) {
+		other.backends[0], err = New()
+		return err
+	})
+	defer other.backends[0].Close()
+	other.must(0, kernel.DeletePolicy{Selector: p.Selector, Direction: p.Direction})
+	l.must(0, kernel.DumpPolicy{})
+	if len(b.notes) != 0 || len(b.host.rules) != 0 {
+		t.Errorf("left over: %v, %v", b.notes, b.host.rules)
+	}
+}
+
 // TestMSSInTunnel: the path's MTU is what ESP leaves of it.
 func TestMSSInTunnel(t *testing.T) {
 	l := newLab4(t)

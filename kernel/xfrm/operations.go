@@ -134,6 +134,17 @@ func (b *Backend) checkOffload(sa kernel.SA) error {
 	return errors.Join(fmt.Errorf("%v: device %q does not encrypt: %w", sa, sa.Device, kernel.ErrUnsupported), b.deleteSA(sa.SAID))
 }
 
+// forgetMarks drops the marks of SAs that ended otherwise than by deleteSA.
+func (b *Backend) forgetMarks(all []kernel.SAState) {
+	if len(b.marks) == 0 {
+		return
+	}
+	clear(b.marks)
+	for _, s := range all {
+		b.remember(s.SAID, s.Mark)
+	}
+}
+
 // remember notes the mark that an SA is found by.
 func (b *Backend) remember(id kernel.SAID, mark kernel.Mark) {
 	if mark != (kernel.Mark{}) {
@@ -273,6 +284,7 @@ func (b *Backend) dumpSA() ([]kernel.SAState, error) {
 			}
 		}
 	}
+	b.forgetMarks(all)
 	return all, nil
 }
 
@@ -390,5 +402,20 @@ func (b *Backend) dumpPolicy() ([]kernel.Policy, error) {
 			all = append(all, b.annotate(p))
 		}
 	}
-	return all, nil
+	return all, b.forget(all)
+}
+
+// forget drops what was noted of policies that ended otherwise than by deletePolicy.
+func (b *Backend) forget(all []kernel.Policy) error {
+	here := make(map[policyName]bool, len(all))
+	for _, p := range all {
+		here[nameOf(p)] = true
+	}
+	var errs []error
+	for name := range b.notes {
+		if !here[name] {
+			errs = append(errs, b.note(kernel.Policy{Selector: name.selector, Direction: name.direction, Binding: name.of}))
+		}
+	}
+	return errors.Join(errs...)
 }
