@@ -97,6 +97,7 @@ type peerConfig struct {
 	ESP              string // lines of an sa section; "" takes the defaults
 	IPsec            string // further lines of the ipsec section
 	Policy           string // further lines of the policy
+	Sections         string // further sections
 	AnyPeer          bool   // requests from any address are looked at
 
 	PPK map[string]string // post-quantum keys by ppk_id
@@ -159,6 +160,7 @@ policy protect {
 	if c.ESP != "" {
 		fmt.Fprintf(&b, "sa esp { sa_protocol esp; %s };\n", c.ESP)
 	}
+	b.WriteString(c.Sections)
 	return b.String()
 }
 

@@ -18,8 +18,9 @@ import (
 
 const charonPath = "/usr/lib/ipsec/charon"
 
-// strongSwan is a charon daemon with kernel-libipsec (ESP in its own process,
-// always in UDP, tunnel mode only) in a namespace of its own.
+// strongSwan is a charon daemon in a namespace of its own: in the virtual machine
+// with the kernel's IPsec, elsewhere with kernel-libipsec (ESP in its own process,
+// always in UDP, tunnel mode only).
 type strongSwan struct {
 	t   *testing.T
 	dir string
@@ -31,7 +32,7 @@ type strongSwan struct {
 const strongSwanConf = `charon {
   %s
   load_modular = no
-  load = random nonce openssl aes sha1 sha2 hmac gcm ccm ctr cmac xcbc chapoly curve25519 gmp kdf kernel-libipsec kernel-netlink socket-default vici
+  load = random nonce openssl aes sha1 sha2 hmac gcm ccm ctr cmac xcbc chapoly curve25519 gmp kdf %s socket-default vici
   filelog {
     stderr {
       default = 1
@@ -48,15 +49,26 @@ const strongSwanConf = `charon {
     kernel-libipsec {
       allow_peer_ts = yes
     }
-    kernel-netlink {
+    %s
+  }
+}
+`
+
+// ownESP has charon carry ESP itself.
+const ownESP = `kernel-netlink {
       fwmark = !0x42
     }
     socket-default {
       fwmark = 0x42
-    }
-  }
+    }`
+
+// strongSwanConfIn is the daemon's configuration with its files in a folder.
+func strongSwanConfIn(dir, more string) string {
+	if os.Getenv(envBinary) != "" {
+		return fmt.Sprintf(strongSwanConf, more, "kernel-netlink", dir, "")
+	}
+	return fmt.Sprintf(strongSwanConf, more, "kernel-libipsec kernel-netlink", dir, ownESP)
 }
-`
 
 // swanConnection is what differs between connections in these tests.
 type swanConnection struct {
@@ -64,18 +76,26 @@ type swanConnection struct {
 	LocalID, RemoteID string
 	IKE, ESP          string // proposals in strongSwan's words
 	LocalTS, RemoteTS string
+	AH                string // proposals; with ESP empty
 	Secret            string
 	Extra             string // further lines of the connection
+	MOBIKE            bool
 	Child             string // further lines of its child
 	Secrets           string // further sections of the secrets
 	Daemon            string // further lines of the daemon's own configuration
 }
 
+var yesNo = map[bool]string{true: "yes", false: "no"}
+
 func (c swanConnection) render() string {
+	proposals := "esp_proposals = " + c.ESP
+	if c.AH != "" {
+		proposals = "ah_proposals = " + c.AH
+	}
 	return fmt.Sprintf(`connections {
   peer {
     version = 2
-    mobike = no
+    mobike = %s
     local_addrs = %s
     remote_addrs = %s
     proposals = %s
@@ -92,7 +112,7 @@ func (c swanConnection) render() string {
       net {
         local_ts = %s
         remote_ts = %s
-        esp_proposals = %s
+        %s
         %s
       }
     }
@@ -105,7 +125,7 @@ secrets {
   }
   %s
 }
-`, c.Local, c.Remote, c.IKE, c.Extra, c.LocalID, c.RemoteID, c.LocalTS, c.RemoteTS, c.ESP, c.Child, c.RemoteID, c.Secret, c.Secrets)
+`, yesNo[c.MOBIKE], c.Local, c.Remote, c.IKE, c.Extra, c.LocalID, c.RemoteID, c.LocalTS, c.RemoteTS, proposals, c.Child, c.RemoteID, c.Secret, c.Secrets)
 }
 
 // needStrongSwan skips where Debian's packages are not installed.
@@ -123,7 +143,7 @@ func startStrongSwan(t *testing.T, in *netlab.NS, conn swanConnection) *strongSw
 	t.Helper()
 	needStrongSwan(t)
 	s := &strongSwan{t: t, dir: t.TempDir()}
-	s.write("strongswan.conf", fmt.Sprintf(strongSwanConf, conn.Daemon, s.dir))
+	s.write("strongswan.conf", strongSwanConfIn(s.dir, conn.Daemon))
 	s.write("swanctl.conf", conn.render())
 
 	// Two charons fight over /run/charon.pid: each gets a /run of its own.
