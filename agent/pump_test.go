@@ -152,8 +152,11 @@ func TestPumpFollowsAMovedPeer(t *testing.T) {
 	w := newWitness(t)
 	before, after := said(1, 9), said(2, 9)
 	w.submit(0, kernel.AddSA{SA: kernel.SA{SAID: before}})
-	w.submit(0, kernel.UpdateSA{SA: kernel.SA{SAID: after}})
-	w.submit(0, kernel.UpdateSA{SA: kernel.SA{SAID: after}})
+	for serial := range uint64(2) { // each operation has a serial of its own
+		o := owner(0)
+		o.Serial += 1 + serial
+		w.b.Submit(kernel.Request{Owner: o, Op: kernel.UpdateSA{SA: kernel.SA{SAID: after}}})
+	}
 	w.want(t, "result to 2/0", "result to 2/0", "result to 2/0")
 	if got := w.sas(); !slices.Equal(got, []kernel.SAID{after}) {
 		t.Errorf("owned: %v", got)

@@ -91,6 +91,7 @@ type peerConfig struct {
 	MyAddr, PeerAddr string
 	MyNet, PeerNet   string // traffic selectors
 	Mode             string // tunnel or transport
+	Roaming          bool   // the tunnel ends where the IKE SA does
 	Proto            string // upper layer protocol; "" is any
 	Secret           string
 	IKE              string // further lines of the ikev2 block
@@ -142,7 +143,7 @@ policy protect {
 	remote_index peer;
 	ipsec_mode %s;
 `, c.MyID, c.PeerID, peers, psk, c.IKE, c.MyNet, c.PeerNet, proto, c.PeerNet, c.MyNet, proto, c.Mode)
-	if c.Mode == "tunnel" {
+	if c.Mode == "tunnel" && !c.Roaming {
 		fmt.Fprintf(&b, "\tmy_sa_ipaddr %s;\n\tpeers_sa_ipaddr %s;\n", c.MyAddr, c.PeerAddr)
 	}
 	bundle := ""

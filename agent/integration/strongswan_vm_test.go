@@ -11,6 +11,9 @@ import (
 	"racoon2/kernel/kerneltest/netlab"
 )
 
+// swanPackages are those of the virtual machine.
+const swanPackages = "strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
+
 // vmCase is what strongSwan needs the kernel's IPsec for.
 type vmCase struct {
 	name   string
@@ -64,8 +67,7 @@ var vmCases = []vmCase{
 func TestStrongSwanKernel(t *testing.T) {
 	needRoot(t)
 	if os.Getenv(envBinary) == "" {
-		out := inVM(t, 900, "strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins",
-			"^TestStrongSwanKernel$")
+		out := inVM(t, 900, swanPackages, "^TestStrongSwanKernel$")
 		if n := strings.Count(out, "--- PASS: TestStrongSwanKernel/"); n != 2*len(vmCases) {
 			t.Errorf("%d of %d tunnels were tried in the virtual machine:\n%s", n, 2*len(vmCases), out)
 		}
