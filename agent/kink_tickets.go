@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,9 +36,9 @@ type tickets struct {
 	pool   *pool
 	realms atomic.Pointer[[]*realm] // replaced, never changed
 
-	mu      sync.Mutex // of configure and close
-	retired []*realm
-	wg      sync.WaitGroup // those that maintain
+	mu      sync.Mutex               // of configure and close
+	retired atomic.Pointer[[]*realm] // replaced, never changed: not configured any more, newest last
+	wg      sync.WaitGroup           // those that maintain
 }
 
 // realm is one kerberos.Host.
@@ -53,6 +54,7 @@ var _ kink.Kerberos = (*tickets)(nil)
 func newTickets(a *Agent) *tickets {
 	t := &tickets{a: a, pool: newPool(a.ctx, ticketWorkers)}
 	t.realms.Store(new([]*realm))
+	t.retired.Store(new([]*realm))
 	return t
 }
 
@@ -147,7 +149,8 @@ func (t *tickets) network(conf *kerberos.Krb5Conf) *kerberos.Network {
 
 // retire closes a host when nothing can need it any more. t.mu is held.
 func (t *tickets) retire(r *realm) {
-	t.retired = append(t.retired, r)
+	list := append(slices.Clone(*t.retired.Load()), r)
+	t.retired.Store(&list)
 	time.AfterFunc(retireTime, r.Close)
 }
 
@@ -162,7 +165,7 @@ func (t *tickets) close() {
 	t.wg.Wait()
 	t.pool.wait()
 	t.saveReplays()
-	for _, r := range append(t.all(), t.retired...) {
+	for _, r := range append(slices.Clone(t.all()), *t.retired.Load()...) {
 		r.Close()
 	}
 	t.realms.Store(new([]*realm))
@@ -190,9 +193,15 @@ func notUs(principal string) error {
 	return &kink.KRBError{Code: kink.KRB_AP_ERR_NOT_US, Reason: principal + " is not a principal of this host"}
 }
 
-// fetch gets a ticket, from a cache or a KDC. It waits for the network.
+// fetch gets a ticket, from a cache or a KDC. It waits for the network. A
+// principal that is not configured any more may still have SAs to delete.
 func (t *tickets) fetch(ctx context.Context, f kink.FetchTicket) (kink.Ticket, error) {
 	r := t.of(f.Local)
+	for _, old := range slices.Backward(*t.retired.Load()) {
+		if r == nil && old.names[f.Local] {
+			r = old
+		}
+	}
 	if r == nil {
 		return nil, notUs(f.Local)
 	}

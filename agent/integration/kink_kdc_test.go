@@ -121,10 +121,23 @@ func (k *kdc) start() {
 	must(k.t, k.cmd.Start())
 	log.Close()
 	k.t.Cleanup(k.stop)
-	waitFor(k.t, 20*time.Second, "the KDC to listen", func() bool {
-		out, err := k.ns.Command(context.Background(), "ss", "-lun", "sport", "=", ":88").CombinedOutput()
-		return err == nil && strings.Contains(string(out), ":88")
+	waitFor(k.t, 20*time.Second, "the KDC to listen", k.listens)
+}
+
+// listens says whether somebody has UDP port 88 in the KDC's namespace.
+func (k *kdc) listens() bool {
+	found := false
+	err := k.ns.Do(func() error {
+		for _, table := range []string{"udp", "udp6"} {
+			text, err := os.ReadFile("/proc/thread-self/net/" + table)
+			if err != nil {
+				return err
+			}
+			found = found || strings.Contains(string(text), ":0058 ")
+		}
+		return nil
 	})
+	return err == nil && found
 }
 
 func (k *kdc) stop() {

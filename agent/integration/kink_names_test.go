@@ -150,3 +150,52 @@ func (p *kinkPair) installed() (n int) {
 	}
 	return n
 }
+
+// A reload brings KINK to an agent that ran without it, and takes it away again:
+// the socket comes and goes, the guard lets it pass, and the peer is told.
+func TestKINKReload(t *testing.T) {
+	p := newKINK(t, "v4", "transport")
+	p.configure()
+	with := p.a.text
+	without := fmt.Sprintf("remote peer { ikev2 { passive on; my_id fqdn a; peers_id fqdn b; pre_shared_key %q; }; };\n", p.a.dir+"/peer.psk") +
+		with[strings.Index(with, "selector out"):]
+	p.a.text = without
+	p.a.write("peer.psk", secret)
+	p.a.configure()
+	w := p.watch(t)
+	p.b.start()
+	p.a.start()
+	if s := p.a.status(); s.KINK != nil {
+		t.Errorf("KINK before the reload: %+v", s.KINK)
+	}
+	noPing(t, p.topology.left, p.src, p.dst, 2)
+	p.a.text = with
+	p.a.configure()
+	p.a.reload()
+	ping(t, p.topology.right, p.dst, p.src, 40*time.Second)
+	ping(t, p.topology.left, p.src, p.dst, 20*time.Second)
+	p.agree(t)
+	tgt := p.a.status().KINK.Principals[0].TGT
+	p.a.reload() // of the same: nothing changes
+	if now := p.a.status().KINK.Principals[0].TGT; now == nil || !now.Equal(*tgt) {
+		t.Errorf("the TGT was %v and is %v", tgt, now)
+	}
+	must(t, p.topology.left.ns.Address("lo", "198.51.100.77/32")) // another address leaves the sockets alone
+	waitFor(t, 20*time.Second, "left to see its address", func() bool { return strings.Contains(p.a.log(), "addresses of this host have changed") })
+	p.a.mustCtl("sa", "flush")
+	ping(t, p.topology.left, p.src, p.dst, 40*time.Second)
+	name, _ := p.one(t)
+	p.a.text = without
+	p.a.configure()
+	p.a.reload()
+	waitFor(t, 20*time.Second, "right to hear of it", func() bool { _, there := pairs(p.b.status(), true)[name]; return !there })
+	waitFor(t, 20*time.Second, "the socket to go", func() bool {
+		for _, s := range p.a.status().Sockets {
+			if s.KINK {
+				return false
+			}
+		}
+		return true
+	})
+	w.wantNoClear()
+}

@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -210,4 +211,16 @@ func TestKINK(t *testing.T) {
 		}
 		w.wantNoClear()
 	})
+}
+
+// The same with the kernel's own ESP, in the virtual machine, KDC included.
+func TestKINKKernel(t *testing.T) {
+	needRoot(t)
+	if os.Getenv(envBinary) != "" {
+		t.Skip("this is the virtual machine")
+	}
+	out := inVM(t, 400, "krb5-kdc krb5-admin-server", "^TestKINK$")
+	if n := strings.Count(out, "--- PASS: TestKINK/"); n != 4 {
+		t.Errorf("%d of 4 ways were tried in the virtual machine:\n%s", n, out)
+	}
 }
