@@ -158,6 +158,7 @@ func convert(o Options, read func([]*node)) (*Result, error) {
 
 // converter is the state of one conversion.
 type converter struct {
+	manuals  map[manualKey]*manual // SAs with keys of their own
 	o        Options
 	sections []*section
 	notes    []Note

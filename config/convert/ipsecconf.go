@@ -125,6 +125,7 @@ var ipsecChildWords = map[string]string{
 	"leftprotoport": "local_protoport", "rightprotoport": "remote_protoport", "esp": "esp_proposals",
 	"phase2alg": "esp_proposals", "type": "mode", "auto": "start_action", "lifetime": "life_time",
 	"keylife": "life_time", "salifetime": "life_time", "lifebytes": "life_bytes", "reqid": "reqid", "pfs": "pfs",
+	"leftupdown": "updown", "compress": "ipcomp",
 }
 
 // ipsecChanged are keys that need no counterpart.
@@ -132,7 +133,7 @@ var ipsecChanged = map[string]string{
 	"margintime": "rekeying begins by itself before the lifetime ends", "rekeymargin": "rekeying begins by itself before the lifetime ends",
 	"rekeyfuzz": "rekeying begins at a time of its own before the lifetime ends", "keyingtries": "traffic starts a new attempt",
 	"reauth": "IKE SAs are rekeyed, and authenticated once", "ikev2": "only IKEv2 is spoken", "keyexchange": "only IKEv2 is spoken",
-	"compress": "IPComp is not negotiated", "aggressive": "IKEv2 has no modes", "closeaction": "traffic starts anew what was closed",
+	"aggressive": "IKEv2 has no modes", "closeaction": "traffic starts anew what was closed",
 	"narrowing": "traffic is narrowed as RFC 7296 §2.9 has it", "leftfirewall": "racoon2 does not touch the firewall",
 	"lefthostaccess": "racoon2 does not touch the firewall",
 }

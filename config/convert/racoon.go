@@ -136,7 +136,13 @@ func (r *racoon) top(n *node) {
 			r.change(n, "it stands in each remote")
 		}
 	case "padding":
-		r.leaveOutAll(n, noPadding, "")
+		n.claimed = true
+		for _, sub := range n.block {
+			r.timer(sub)
+		}
+		if len(n.block) > 0 {
+			r.change(n, "it stands in each remote")
+		}
 	case "log", "logging":
 		r.leaveOut(n, "the command line says what is logged", `run racoon2 with "--log-level debug" to see more`)
 	case "mode_cfg":
@@ -167,7 +173,7 @@ func (r *racoon) path(n *node) {
 	case "certificate":
 		r.leaveOut(n, noCertificates, "")
 	case "script":
-		r.leaveOut(n, "scripts are not converted", "")
+		r.leaveOut(n, "no script is converted by itself", "")
 	default:
 		r.leaveOut(n, "racoon2 has no such file", "")
 	}
@@ -176,11 +182,13 @@ func (r *racoon) path(n *node) {
 // timer keeps a directive for the remotes.
 func (r *racoon) timer(n *node) {
 	switch n.name() {
-	case "counter", "interval", "persend", "phase1", "phase2":
+	case "counter", "interval", "persend", "phase1", "phase2", "randomize", "randomize_length", "maximum_length":
 		r.timers = append(r.timers, n)
 		if len(r.timers) > 100 {
 			r.timers = r.timers[1:]
 		}
+	case "strict_check", "exclusive_tail":
+		r.leaveOut(n, noPadding, "")
 	case "natt_keepalive":
 		r.leaveOut(n, "the time between keepalives cannot be set", "")
 	}
@@ -188,6 +196,7 @@ func (r *racoon) timer(n *node) {
 
 // timerWords are racoon2's words for those of timer.
 var timerWords = map[string]string{
+	"randomize": "random_pad_content", "randomize_length": "random_padlen", "maximum_length": "max_padlen",
 	"counter": "max_retry_to_send", "interval": "interval_to_send", "persend": "times_per_send",
 	"phase1": "kmp_sa_nego_time_limit", "phase2": "ipsec_sa_nego_time_limit",
 }

@@ -34,6 +34,9 @@ func (r *racoon) makePeers() {
 	var order []netip.Addr
 	for _, rule := range r.rules {
 		mine, theirs := rule.ends()
+		if r.manualsOf(rule) != nil {
+			continue // its keys are in the file: nobody is talked to
+		}
 		if _, known := ends[theirs]; theirs.IsValid() && !known {
 			ends[theirs] = mine
 			order = append(order, theirs)

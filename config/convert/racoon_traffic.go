@@ -15,8 +15,11 @@ type sainfo struct {
 	proto      string
 	remoteID   string
 	pfs        *node
-	group      string // of pfs_group
-	ipsec      string // name of the section
+	group      string   // of pfs_group
+	bundle     *section // the ipsec section
+	ipsec      string   // its name
+	suite      suite
+	others     map[string]string // names of its ipsec sections for other protocols than ESP alone
 	understood bool
 }
 
@@ -41,15 +44,76 @@ func (r *racoon) addSainfo(n *node) {
 		name = "sainfo"
 	}
 	bundle := r.newSection("ipsec", name, n.pos)
-	f.ipsec = bundle.name
+	f.bundle, f.ipsec = bundle, bundle.name
 	sa := r.newSection("sa", name, n.pos)
 	sa.put("sa_protocol esp", "", n.pos)
-	var t suite
 	for _, sub := range n.block {
-		r.sainfoDirective(f, bundle, sub, &t)
+		r.sainfoDirective(f, bundle, sub, &f.suite)
 	}
-	r.protection(sa, inSA, "esp_enc_alg", "esp_auth_alg", t)
+	r.protection(sa, inSA, "esp_enc_alg", "esp_auth_alg", f.suite)
 	bundle.put("sa_index "+sa.name, "", n.pos)
+}
+
+// bundleFor returns the ipsec section of a sainfo for the protocols of a rule:
+// its own for ESP alone, and one like it for AH, or with IPComp beside.
+func (r *racoon) bundleFor(f *sainfo, protocols string) string {
+	if protocols == "esp" {
+		return f.ipsec
+	}
+	if name := f.others[protocols]; name != "" {
+		return name
+	}
+	bundle := r.newSection("ipsec", f.bundle.name+"_"+strings.ReplaceAll(protocols, " ", "_"), f.node.pos)
+	for _, e := range f.bundle.entries {
+		if !strings.HasPrefix(e.text, "sa_index ") {
+			bundle.entries = append(bundle.entries, e)
+		}
+	}
+	var names []string
+	for _, proto := range strings.Fields(protocols) {
+		if proto == "esp" {
+			for _, e := range f.bundle.entries {
+				if name, ok := strings.CutPrefix(e.text, "sa_index "); ok {
+					names = append(names, name)
+				}
+			}
+			continue
+		}
+		sa := r.newSection("sa", bundle.name+"_"+proto, f.node.pos)
+		sa.put("sa_protocol "+proto, "", f.node.pos)
+		if proto == "ah" {
+			r.putAlgorithms(sa, inSA, "ah_auth_alg", f.suite.integ)
+		}
+		names = append(names, sa.name)
+	}
+	bundle.put("sa_index "+oneOrList(names), "", f.node.pos)
+	if f.others == nil {
+		f.others = map[string]string{}
+	}
+	f.others[protocols] = bundle.name
+	return bundle.name
+}
+
+// protocolsOf are the protocols that are negotiated for a rule: IKEv2 has ESP or
+// AH, each with IPComp or without (RFC 7296 §1.7, §2.22). why says what is not kept.
+func protocolsOf(q *rule) (protocols, why string) {
+	has := func(proto string) bool {
+		return slices.ContainsFunc(q.requests, func(one request) bool { return one.proto == proto })
+	}
+	switch esp, ah := has("esp"), has("ah"); {
+	case esp && ah:
+		protocols, why = "esp", "only the ESP of it is kept: IKEv2 negotiates no bundle of ESP and AH (RFC 7296 §1.7)"
+	case esp:
+		protocols = "esp"
+	case ah:
+		protocols = "ah"
+	default:
+		return "", "IPComp is agreed on together with ESP or AH only (RFC 7296 §2.22)"
+	}
+	if has("ipcomp") {
+		protocols = "ipcomp " + protocols
+	}
+	return protocols, why
 }
 
 // readHead reads anonymous | SOURCE DESTINATION [from …] [group …].
@@ -153,9 +217,10 @@ func splitWords(words []word) [][]word {
 func (r *racoon) traffic() {
 	for _, rule := range r.rules {
 		if !rule.isReverse {
-			r.rule(rule)
+			r.ruleOrStatic(rule)
 		}
 	}
+	r.unusedManuals()
 	for _, f := range r.sainfos {
 		switch {
 		case len(r.rules) > 0 || !f.understood:
@@ -166,6 +231,24 @@ func (r *racoon) traffic() {
 				"give the file for setkey with --setkey, or write selectors and a policy with ipsec_index "+f.ipsec)
 		}
 		r.needPFS(f, r.peersOf(f))
+	}
+}
+
+// ruleOrStatic converts a rule with its reverse: with the keys of the file, where
+// it has some, or else with negotiated ones.
+func (r *racoon) ruleOrStatic(q *rule) {
+	both := []*rule{q}
+	if q.reversed != nil {
+		both = append(both, q.reversed)
+	}
+	if !slices.ContainsFunc(both, func(one *rule) bool { return r.manualsOf(one) != nil }) {
+		r.rule(q)
+		return
+	}
+	for _, one := range both {
+		if !r.static(one) {
+			r.leaveOut(one.node, "its other direction has keys in the file, and it has none", "write an sa section with its keys")
+		}
 	}
 }
 
@@ -293,28 +376,31 @@ func (r *racoon) protect(p *section, q *rule, nodes []*node) (name, why string) 
 		return "", "transport mode between networks does not say who the peer is"
 	}
 	main := q.main()
-	if !slices.ContainsFunc(q.requests, func(one request) bool { return one.proto == "esp" }) {
-		p.put("action discard", "blocked: there is no ESP in it", nodes[0].pos)
+	protocols, kept := protocolsOf(q)
+	if protocols == "" {
+		p.put("action discard", "blocked: IPComp alone", nodes[0].pos)
 		for _, n := range nodes {
-			r.leaveOut(n, "AH and IPComp without ESP are not converted, so this traffic is blocked", "use ESP at both ends")
+			r.leaveOut(n, kept+", so this traffic is blocked", "use ESP at both ends")
 		}
 		return peer.name, ""
 	}
-	if len(q.requests) > 1 {
-		for _, n := range nodes {
-			r.leaveOut(n, "only the ESP of it is kept, in one layer", "see that ESP alone is enough")
+	for _, n := range nodes {
+		if kept != "" {
+			r.leaveOut(n, kept, "see that ESP alone is enough")
 		}
 	}
 	p.put("action auto_ipsec", "")
 	p.put("remote_index "+peer.name, "")
 	p.put("ipsec_mode "+main.mode, "", nodes[0].pos)
-	p.put("ipsec_level "+main.level, "", nodes[0].pos)
+	p.put("ipsec_level "+q.level(), "", nodes[0].pos)
 	if main.mode == "tunnel" {
 		p.put("my_sa_ipaddr "+mine.String(), "", nodes[0].pos)
 		p.put("peers_sa_ipaddr "+theirs.String(), "", nodes[0].pos)
 	}
 	if f := r.sainfoFor(q); f != nil {
-		p.put("ipsec_index { "+f.ipsec+"; }", "", f.node.pos)
+		p.put("ipsec_index "+r.bundleFor(f, protocols), "", f.node.pos)
+	} else if protocols != "esp" {
+		return "", "no sainfo is for this traffic, and it is not ESP alone"
 	} else {
 		r.note(LeftOut, nodes[0], "no sainfo is for this traffic, so the built-in algorithms apply", "")
 	}
@@ -379,7 +465,7 @@ func (r *racoon) sainfoTraffic(f *sainfo) {
 	p.put("action auto_ipsec", "")
 	p.put("remote_index "+peer.name, "")
 	p.put("ipsec_mode "+mode, "from the addresses: racoon has it in the policies of the kernel")
-	p.put("ipsec_index { "+f.ipsec+"; }", "", f.node.pos)
+	p.put("ipsec_index "+f.ipsec, "", f.node.pos)
 	r.selector(p.name+"_out", "outbound", p.name, q.src, q.dst, q, q)
 	r.selector(p.name+"_in", "inbound", p.name, q.dst, q.src, q, q)
 }

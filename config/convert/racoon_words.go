@@ -45,7 +45,7 @@ var missingWords = map[string][2]string{
 	"weak_phase1_check": {"only protected messages delete an SA (RFC 7296 §1.4.1)", ""},
 	"esp_frag":          {"packets are not fragmented before ESP", "set the MTU of the route instead"},
 	"gss_id":            {"IKEv2 has no authentication by GSS-API", agreeOnKey},
-	"script":            {"scripts are not converted", "see whether routes and addresses need them still"},
+	"script":            {"programs are called with other variables", "write script with the event and the program; racoon2 config explain script tells what it is given"},
 }
 
 // remoteDirective converts a directive of remote that is no identity and no proposal.

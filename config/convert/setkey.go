@@ -77,7 +77,22 @@ func (c *converter) setkey() ([]*rule, error) {
 			c.change(n, "the agent clears what it has made by itself")
 		case "add", "update":
 			n.show = 5
-			c.leaveOut(n, "SAs with manual keys are not built", "let IKEv2 negotiate this one")
+			m, err := readManual(n)
+			if err != nil {
+				c.leaveOut(n, err.Error(), "let IKEv2 negotiate this one, or write an sa section")
+				continue
+			}
+			if c.manuals == nil {
+				c.manuals = map[manualKey]*manual{}
+			}
+			key := manualKey{m.src, m.dst, m.proto}
+			if old := c.manuals[key]; old != nil {
+				c.change(old.node, "a later SA has its place")
+			}
+			c.manuals[key] = m
+			if len(c.manuals) > 2*maxMany {
+				return nil, errTooLarge
+			}
 		case "delete", "deleteall", "spddelete", "get", "dump", "spddump":
 			c.leaveOut(n, "it is a command, not a setting", "racoon2 sa and racoon2 policy show and change what is there")
 		default:
@@ -341,6 +356,20 @@ func hostOf(p netip.Prefix) netip.Addr {
 		return p.Addr()
 	}
 	return netip.Addr{}
+}
+
+// level is the strictest of what a rule says of ESP and AH: IPComp, which is often
+// optional, must not let their traffic go in clear.
+func (r *rule) level() string {
+	level := ""
+	for _, one := range r.requests {
+		switch {
+		case one.proto == "ipcomp" && len(r.requests) > 1:
+		case level == "" || level == "use" || one.level == "unique":
+			level = one.level
+		}
+	}
+	return level
 }
 
 // main is the request that names the ends: the tunnel if there is one.

@@ -66,8 +66,9 @@ func (c *converter) swanConn(k *conn, secrets []*secret) {
 	s := c.newSection("remote", k.name, k.node.pos)
 	ike := s.sub("ikev2")
 	ike.from = append(k.from, at(k.sides["local"], k.sides["remote"])...)
-	locals, remotes := c.swanAddresses(k, "local_addrs"), c.swanAddresses(k, "remote_addrs")
-	c.swanIdentities(k, ike, locals, remotes)
+	locals, _ := c.swanAddresses(k, "local_addrs")
+	remotes, peers := c.swanAddresses(k, "remote_addrs")
+	c.swanIdentities(k, ike, locals, remotes, peers)
 	if n := k.values["proposals"]; n != nil {
 		t := c.swanSuite(n, n.arg(1), true)
 		c.putSuite(ike, t)
@@ -92,30 +93,37 @@ func (c *converter) swanConn(k *conn, secrets []*secret) {
 	}
 }
 
-// swanAddresses are the numeric addresses of a list.
-func (c *converter) swanAddresses(k *conn, key string) []netip.Addr {
+// maxAddresses bounds the addresses of one end of a connection.
+const maxAddresses = 64
+
+// swanAddresses are the numeric addresses of a list, and all of them as
+// peers_ipaddr takes them, with the host names.
+func (c *converter) swanAddresses(k *conn, key string) (out []netip.Addr, all []string) {
 	n := k.values[key]
 	if n == nil {
-		return nil
+		return nil, nil
 	}
 	n.claimed = true
-	var out []netip.Addr
 	for _, s := range strings.FieldsFunc(n.arg(1), func(r rune) bool { return r == ',' || r == ' ' }) {
 		a, err := netip.ParseAddr(s)
 		switch {
-		case err == nil && !a.Is4In6() && len(out) < 64:
-			out = append(out, a)
+		case err == nil && !a.Is4In6() && len(all) < maxAddresses:
+			out, all = append(out, a), append(all, a.String())
 		case strings.HasPrefix(s, "%"), s == "0.0.0.0/0", s == "::/0":
 			c.change(n, "any address is what holds without one")
+		case key == "remote_addrs" && len(all) < maxAddresses && c.probe(inIKEv2, "peers_ipaddr "+s).ok && isPlain(s):
+			all = append(all, s)
+		case key == "remote_addrs":
+			c.leaveOut(n, s+" is neither an address nor a host name", "write the address; until then the peer may come from anywhere, and has to begin")
 		default:
-			c.leaveOut(n, "only addresses in numbers are converted", "write the address; until then the peer may come from anywhere, and has to begin")
+			c.leaveOut(n, "this host's addresses are converted in numbers alone", "write my_sa_ipaddr into the policies of its tunnels")
 		}
 	}
-	return out
+	return out, all
 }
 
 // swanIdentities writes my_id, peers_id and peers_ipaddr.
-func (c *converter) swanIdentities(k *conn, ike *section, locals, remotes []netip.Addr) {
+func (c *converter) swanIdentities(k *conn, ike *section, locals, remotes []netip.Addr, all []string) {
 	mine, from := "ipaddr MY_IP", at(k.values["local_addrs"])
 	if len(locals) > 0 {
 		mine = "ipaddr " + locals[0].String()
@@ -143,8 +151,8 @@ func (c *converter) swanIdentities(k *conn, ike *section, locals, remotes []neti
 		}
 	}
 	peers := []string{}
-	for _, a := range remotes {
-		peers = append(peers, a.String()+port)
+	for _, a := range all {
+		peers = append(peers, a+port)
 	}
 	if len(peers) == 0 {
 		peers = append(peers, "IP_ANY")

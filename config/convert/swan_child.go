@@ -9,7 +9,7 @@ import (
 // childChanged are settings of children that need no counterpart.
 var childChanged = map[string]string{
 	"dpd_action": "policies stay when a peer is dead, and traffic starts anew", "close_action": "traffic starts anew what was closed",
-	"start_action": "the first packet starts the negotiation", "rand_time": "rekeying begins at a time of its own before the lifetime ends",
+	"rand_time":   "rekeying begins at a time of its own before the lifetime ends",
 	"rekey_bytes": "rekeying begins by itself before life_bytes", "pfs": "the key exchange of children is need_pfs",
 }
 
@@ -44,8 +44,9 @@ func (c *converter) swanChild(k, child *conn, ike *section, remote string, local
 		if mode == "tunnel" && len(locals) > 0 && (len(remotes) == 0 || remotes[0].Is4() == locals[0].Is4()) {
 			p.put("my_sa_ipaddr "+locals[0].WithZone("").String(), "", at(k.values["local_addrs"])...)
 		}
+		c.swanStart(child, p)
 		if ipsec := c.swanIPsec(child, ike); ipsec != "" {
-			p.put("ipsec_index { "+ipsec+"; }", "")
+			p.put("ipsec_index "+ipsec, "")
 		}
 	}
 	if c.swanSelectors(child, p.name, locals, remotes) {
@@ -56,24 +57,29 @@ func (c *converter) swanChild(k, child *conn, ike *section, remote string, local
 	}
 }
 
+// swanStart converts start_action: what is to come up by itself does so where
+// policies can.
+func (c *converter) swanStart(child *conn, p *section) {
+	if n := child.values["updown"]; n != nil {
+		c.leaveOut(n, "programs are called with other variables", "write script into the remote; racoon2 config explain script tells what it is given")
+	}
+	n := child.values["start_action"]
+	if n == nil {
+		return
+	}
+	if action := n.arg(1); (strings.Contains(action, "start") || action == "up") && c.probe(inPolicy, "start on").ok {
+		n.claimed = true
+		p.put("start on", "", n.pos)
+		return
+	}
+	c.change(n, "the first packet starts the negotiation")
+}
+
 // swanIPsec makes the ipsec and sa sections of a child. It returns the name,
 // or "" where the built-in ones do.
 func (c *converter) swanIPsec(child *conn, ike *section) string {
 	bundle := c.newSection("ipsec", child.name, child.node.pos)
-	if n := child.values["esp_proposals"]; n != nil {
-		t := c.swanSuite(n, n.arg(1), false)
-		if strings.Contains("-"+n.arg(1)+"-", "-esn-") && !strings.Contains(n.arg(1), "-noesn") {
-			c.add(bundle, inIPsec, n, "ext_sequence on")
-		}
-		sa := c.newSection("sa", child.name, child.node.pos)
-		sa.put("sa_protocol esp", "")
-		c.protection(sa, inSA, "esp_enc_alg", "esp_auth_alg", t)
-		bundle.put("sa_index "+sa.name, "")
-		if len(t.ke) > 0 && !hasEntry(ike, "need_pfs ") {
-			ike.put("need_pfs on", "", n.pos)
-			c.change(n, "children use the groups of their remote's kmp_dh_group, not a list of their own")
-		}
-	}
+	c.swanTransforms(child, ike, bundle)
 	life := child.values["life_time"]
 	factor := 100
 	if rekey := child.values["rekey_time"]; rekey != nil && life == nil {
@@ -97,6 +103,40 @@ func (c *converter) swanIPsec(child *conn, ike *section) string {
 		return ""
 	}
 	return bundle.name
+}
+
+// swanTransforms makes the sa sections of a child: ESP, and IPComp beside it.
+func (c *converter) swanTransforms(child *conn, ike, bundle *section) {
+	n := child.values["esp_proposals"]
+	comp := child.values["ipcomp"]
+	if comp != nil && comp.arg(1) != "yes" {
+		c.change(comp, "it is off unless an sa section asks for it")
+		comp = nil
+	}
+	if n == nil && comp == nil {
+		return
+	}
+	sa := c.newSection("sa", child.name, child.node.pos)
+	sa.put("sa_protocol esp", "")
+	if n != nil {
+		t := c.swanSuite(n, n.arg(1), false)
+		if strings.Contains("-"+n.arg(1)+"-", "-esn-") && !strings.Contains(n.arg(1), "-noesn") {
+			c.add(bundle, inIPsec, n, "ext_sequence on")
+		}
+		c.protection(sa, inSA, "esp_enc_alg", "esp_auth_alg", t)
+		if len(t.ke) > 0 && !hasEntry(ike, "need_pfs ") {
+			ike.put("need_pfs on", "", n.pos)
+			c.change(n, "children use the groups of their remote's kmp_dh_group, not a list of their own")
+		}
+	}
+	if comp == nil {
+		bundle.put("sa_index "+sa.name, "")
+		return
+	}
+	comp.claimed = true
+	small := c.newSection("sa", child.name+"_ipcomp", comp.pos)
+	small.put("sa_protocol ipcomp", "")
+	bundle.put("sa_index "+list([]string{small.name, sa.name}), "", comp.pos)
 }
 
 // hasEntry says whether a section has a directive.
@@ -212,11 +252,11 @@ func readTS(s, dynamic string) (swanTS, string) {
 	addr, rest, bracket := strings.Cut(s, "[")
 	ts := swanTS{text: dynamic}
 	if addr != "dynamic" && addr != "%dynamic" {
-		e, _, err := readEnd([]word{{text: addr}})
-		if err != nil {
-			return swanTS{}, "the traffic is not a network in numbers: names and ranges are not converted"
+		text, ok := networkText(addr)
+		if !ok {
+			return swanTS{}, "the traffic is neither a network nor a range in numbers"
 		}
-		ts.text = e.text()
+		ts.text = text
 	}
 	if !bracket {
 		return ts, ""
@@ -239,4 +279,18 @@ func readTS(s, dynamic string) (swanTS, string) {
 		ts.text += " port " + port
 	}
 	return ts, ""
+}
+
+// networkText is a network, or a range of addresses, as src and dst take it.
+func networkText(s string) (string, bool) {
+	if e, _, err := readEnd([]word{{text: s}}); err == nil {
+		return e.text(), true
+	}
+	a, b, _ := strings.Cut(s, "-")
+	first, errA := netip.ParseAddr(a)
+	last, errB := netip.ParseAddr(b)
+	if errA != nil || errB != nil || first.BitLen() != last.BitLen() || first.Zone()+last.Zone() != "" || last.Less(first) {
+		return "", false
+	}
+	return first.String() + " - " + last.String(), true
 }
