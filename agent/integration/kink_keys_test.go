@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,8 @@ func TestKINKUserToUser(t *testing.T) {
 			p := newKINK(t, "v4", "transport")
 			change(p)
 			w := p.up(t)
-			if tickets := p.a.status().KINK.Principals[0].Tickets; len(tickets) == 0 || !tickets[len(tickets)-1].UserToUser {
+			tickets := p.a.status().KINK.Principals[0].Tickets
+			if !slices.ContainsFunc(tickets, func(k agent.KINKTicket) bool { return k.UserToUser }) {
 				t.Errorf("tickets: %+v", tickets)
 			}
 			p.b.kill(9)

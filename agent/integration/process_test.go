@@ -51,6 +51,9 @@ func TestPrivileges(t *testing.T) {
 	p := newPair(t, "v4", "tunnel", false)
 	p.start()
 	ping(t, p.left, p.src, p.dst, 20*time.Second)
+	waitFor(t, 20*time.Second, "the privileges to go, which comes after the start", func() bool {
+		return strings.Contains(p.a.log(), "privileges are given up")
+	})
 	for _, task := range p.a.threads() {
 		for field, want := range map[string]string{
 			"CapPrm": keptCapabilities, "CapEff": keptCapabilities, "CapInh": "0000000000000000", "CapBnd": keptCapabilities, "NoNewPrivs": "1",
