@@ -11,6 +11,121 @@ import (
 	"testing"
 )
 
+// FuzzLoad loads two files that may include one another and themselves. Whatever
+// they hold there is no panic, memory is bounded by the input, and a model
+// without errors is whole. The bound of files is small, so that a run is short;
+// TestMemoryIsBounded has the crowds.
+func FuzzLoad(f *testing.F) {
+	for _, s := range loadSeeds(f) {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if len(a)+len(b) > 8<<10 {
+			return
+		}
+		opts := Options{FS: Files{"a.conf": a, "b.conf": b}, LookupEnv: homeOnly, maxFiles: 8}
+		c, fs := loadBounded(t, opts, len(a)+len(b))
+		if err := fs.WriteText(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if err := fs.WriteJSON(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if !fs.HasErrors() {
+			checkWhole(t, c)
+		}
+	})
+}
+
+// FuzzShow shows the files that FuzzLoad loads, in one of both ways, and compares
+// the model with itself.
+func FuzzShow(f *testing.F) {
+	for _, s := range loadSeeds(f) {
+		f.Add(s[0], s[1], true)
+		f.Add(s[0], s[1], false)
+	}
+	f.Fuzz(func(t *testing.T, a, b string, effective bool) {
+		if len(a)+len(b) > 8<<10 {
+			return
+		}
+		opts := Options{FS: Files{"a.conf": a, "b.conf": b}, LookupEnv: homeOnly, maxFiles: 8}
+		if !effective {
+			c, _ := Load("a.conf", opts)
+			if !Diff(c, c).Empty() {
+				t.Error("a configuration differs from itself")
+			}
+		}
+		Show("a.conf", opts, effective)
+	})
+}
+
+// homeOnly is an environment with one variable.
+func homeOnly(name string) (string, bool) { return "/home", name == "HOME" }
+
+// loadSeeds are pairs of files, of which the first may include the second as b.conf.
+func loadSeeds(tb testing.TB) [][2]string {
+	tb.Helper()
+	read := func(name string) string {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return string(data)
+	}
+	var seeds [][2]string
+	for pattern, vals := range map[string]string{
+		"../testdata/racoon2/*.conf": read("../testdata/racoon2/vals.conf"),
+		"testdata/broken/*.conf":     "",
+	} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, name := range names {
+			text := read(name)
+			if vals != "" {
+				text = "include \"b.conf\";\n" + text
+			}
+			seeds = append(seeds, [2]string{text, vals})
+		}
+	}
+	return append(seeds,
+		[2]string{minimal, ""},
+		[2]string{everything, read("../testdata/racoon2/default.conf")},
+		[2]string{`include "*.conf"; include "~/x"; include "${A}";`, `setval { A "${A}"; B "$[HOME]"; };`},
+		[2]string{`include "b.conf";`, `include "a.conf"; include "b.conf";`},
+		[2]string{strings.Repeat(`include "b.conf"; `, 10), minimal},
+	)
+}
+
+// The bound of what a load may allocate: for each octet of the files, which may
+// be substituted, and each read again by inclusion, and besides.
+const (
+	allocPerOctet = 20000
+	allocBesides  = 256 << 20
+)
+
+// allocated is what this process has ever allocated, in octets.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// loadBounded loads a.conf and holds the load to its bounds of memory and findings.
+func loadBounded(tb testing.TB, opts Options, octets int) (*Config, Findings) {
+	tb.Helper()
+	before := allocated()
+	c, fs := Load("a.conf", opts)
+	if used := allocated() - before; used > allocBesides+allocPerOctet*uint64(octets) {
+		tb.Fatalf("%d octets of configuration took %d octets of memory", octets, used)
+	}
+	if len(fs) > 3*(maxFindings+1) {
+		tb.Fatalf("%d findings", len(fs))
+	}
+	return c, fs
+}
+
 // crowd is a file system in memory with more files below many/ than may be read.
 type crowd struct{ Files }
 
@@ -32,82 +147,20 @@ func (c crowd) Glob(pattern string) ([]string, error) {
 	return names, nil
 }
 
-// allocated is what this process has ever allocated, in octets.
-func allocated() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
-}
-
-// The bound of what a load may allocate: for each octet of the files, which may
-// be substituted, and each read again by inclusion, and besides.
-const (
-	allocPerOctet = 20000
-	allocBesides  = 256 << 20
-)
-
-// FuzzLoad loads files that may include one another, themselves, and more than
-// may be read. Whatever they hold there is no panic, memory is bounded by the
-// input, and a model without errors is whole.
-func FuzzLoad(f *testing.F) {
-	var names []string
-	for _, pattern := range []string{"../testdata/racoon2/*.conf", "testdata/broken/*.conf"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			f.Fatal(err)
-		}
-		names = append(names, found...)
+// TestMemoryIsBounded loads what includes far more than it should, and every
+// seed of the fuzz target: memory is bounded by the input.
+func TestMemoryIsBounded(t *testing.T) {
+	for _, s := range append(loadSeeds(t),
+		[2]string{`include "many/*";`, ``},
+		[2]string{`include "b.conf"; include "many/*"; include "many/?";`, `include "many/1";`},
+		[2]string{strings.Repeat("include \"b.conf\";\n", 9000), everything},
+		[2]string{strings.Repeat("include \"many/*\";\n", 500), ""},
+		[2]string{strings.Repeat("include \"*\";\n", 500), strings.Repeat("include \"*\";\n", 500)},
+	) {
+		octets := len(s[0]) + len(s[1])
+		opts := Options{FS: crowd{Files{"a.conf": s[0], "b.conf": s[1]}}, LookupEnv: homeOnly}
+		loadBounded(t, opts, octets)
 	}
-	vals, err := os.ReadFile("../testdata/racoon2/vals.conf")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add("include \"b.conf\";\n"+string(data), string(vals))
-	}
-	def, err := os.ReadFile("../testdata/racoon2/default.conf")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(minimal, "")
-	f.Add(everything, string(def))
-	f.Add(`include "*.conf"; include "~/x"; include "${A}";`, `setval { A "${A}"; B "$[HOME]"; };`)
-	f.Add(`include "b.conf";`, `include "a.conf"; include "b.conf";`)
-	f.Add(`include "many/*";`, ``)
-	f.Add(`include "b.conf"; include "many/*"; include "many/?";`, `include "many/1";`)
-	f.Fuzz(func(t *testing.T, a, b string) {
-		files := crowd{Files{"a.conf": a, "b.conf": b}}
-		before := allocated()
-		c, fs := Load("a.conf", Options{
-			FS:        files,
-			LookupEnv: func(name string) (string, bool) { return "/home", name == "HOME" },
-		})
-		if used := allocated() - before; used > allocBesides+allocPerOctet*uint64(len(a)+len(b)) {
-			t.Fatalf("%d octets of configuration took %d octets of memory", len(a)+len(b), used)
-		}
-		if len(fs) > 3*(maxFindings+1) {
-			t.Fatalf("%d findings", len(fs))
-		}
-		if err := fs.WriteText(io.Discard); err != nil {
-			t.Fatal(err)
-		}
-		if err := fs.WriteJSON(io.Discard); err != nil {
-			t.Fatal(err)
-		}
-		if !fs.HasErrors() {
-			checkWhole(t, c)
-		}
-		for _, effective := range []bool{false, true} {
-			Show("a.conf", Options{FS: files, LookupEnv: noEnv}, effective)
-		}
-		if !Diff(c, c).Empty() {
-			t.Error("a configuration differs from itself")
-		}
-	})
 }
 
 // checkWhole holds a model without errors to what its users rely on.

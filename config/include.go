@@ -75,9 +75,9 @@ func (g *gatherer) open(name string, from Pos) *source {
 		g.report.add(f)
 		return nil
 	}
-	if g.read++; g.read > maxFiles {
+	if g.read++; g.read > g.opts.maxFiles {
 		g.full = true
-		return fail("too-many-files", fmt.Sprintf("more than %d files are included", maxFiles),
+		return fail("too-many-files", fmt.Sprintf("more than %d files are included", g.opts.maxFiles),
 			"does a pattern match more than it should?")
 	}
 	data, err := g.opts.FS.ReadFile(name, !g.opts.AnyOwner)

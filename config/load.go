@@ -14,6 +14,8 @@ type Options struct {
 	LookupEnv func(name string) (string, bool)
 	// AnyOwner switches off the rule that each file must belong to the running user.
 	AnyOwner bool
+
+	maxFiles int // how many files are read at the most; 0 is the package's bound
 }
 
 func (o Options) withDefaults() Options {
@@ -22,6 +24,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
+	}
+	if o.maxFiles == 0 {
+		o.maxFiles = maxFiles
 	}
 	return o
 }
