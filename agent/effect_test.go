@@ -75,13 +75,13 @@ func (p parts) String() string {
 	fmt.Fprintf(&b, "default {\nremote { %s%s%s};\npolicy { %s};\nipsec { %s};\nsa { %s};\n};\n", p.body("default/remote"),
 		p.block("default/", "ikev2"), p.block("default/", "kink"), p.body("default/policy"), p.body("default/ipsec"), p.body("default/sa"))
 	fmt.Fprintf(&b, "remote peer { %s%s};\n", p.body("remote"), p.block("", "ikev2"))
-	fmt.Fprintf(&b, "remote kerberized { acceptable_kmp kink; %s};\n", p.block("", "kink"))
+	fmt.Fprintf(&b, "remote kerberized { acceptable_kmp kink; %s%s};\n", p.body("kerberized"), p.block("", "kink"))
+	fmt.Fprintf(&b, "policy kerberized { remote_index kerberized; peers_sa_ipaddr 192.0.2.3; %s};\n", p.body("kerberized policy"))
 	fmt.Fprintf(&b, "selector out { %s};\npolicy tunnel { %s};\nipsec bundle { %s};\nsa transform { %s};\n",
 		p.body("selector"), p.body("policy"), p.body("ipsec"), p.body("sa"))
 	b.WriteString(`selector in { direction inbound; src 10.2.0.0/16; dst 10.1.0.0/16; policy_index tunnel; };
 selector kout { direction outbound; src 10.1.0.0/16; dst 10.3.0.0/16; policy_index kerberized; };
 selector kin { direction inbound; src 10.3.0.0/16; dst 10.1.0.0/16; policy_index kerberized; };
-policy kerberized { remote_index kerberized; peers_sa_ipaddr 192.0.2.3; };
 remote second { ikev2 { my_id fqdn "a"; peers_id fqdn "d"; peers_ipaddr 192.0.2.9; pre_shared_key "/psk"; }; };
 policy other { action discard; };
 ipsec other { sa_index other; };
@@ -106,6 +106,7 @@ type outcome struct {
 	Logs     any
 	Links    []string
 	Scripts  []map[config.Event]string
+	Makes    []string // the children whose policies a responder of KINK makes
 }
 
 func outcomeOf(t *testing.T, p parts) (outcome, config.Findings) {
@@ -149,6 +150,16 @@ func outcomeOf(t *testing.T, p parts) (outcome, config.Findings) {
 	for _, l := range xfrmLinks(cfg) {
 		o.Links = append(o.Links, l.name)
 	}
+	if o.Compiled != nil && o.Compiled.KINK != nil {
+		pl := &plan{cfg: cfg, compiled: o.Compiled}
+		for _, r := range o.Compiled.KINK.Remotes {
+			for _, c := range r.Children {
+				if pl.makesPolicies(r.Name, c.Name) {
+					o.Makes = append(o.Makes, c.Name)
+				}
+			}
+		}
+	}
 	return o, all
 }
 
@@ -181,7 +192,11 @@ var beside = map[string]func(p parts, part string){
 	"dns_query":          func(p parts, _ string) { delete(p["resolver"], "dns_query") },
 	"selector/direction": func(p parts, _ string) { p.set("selector", "direction", "inbound") },
 	"need_pfs":           func(p parts, part string) { delete(p[part], "need_pfs") },
+	"selector_index":     func(p parts, _ string) { p.set("kerberized policy", "install", "off") },
 }
+
+// elsewhere are the words that are a matter of the other remote.
+var elsewhere = map[string]string{"remote/selector_index": "kerberized"}
 
 // sayNothing are the words whose values say what happens anyway, all of them.
 var sayNothing = map[string]string{
@@ -194,7 +209,7 @@ var beyond = map[string]string{"metrics": "the agent serves them"}
 
 // values are those of words whose examples name files.
 func values(t *testing.T) map[string]string {
-	return map[string]string{"script": fmt.Sprintf("{ ike_sa_up %q; }", os.Args[0])}
+	return map[string]string{"script": fmt.Sprintf("{ ike_sa_up %q; }", os.Args[0]), "selector_index": "kin"}
 }
 
 // needed are the words without which the configuration would be none.
@@ -253,6 +268,9 @@ func takesEffect(t *testing.T, d config.Directive, part, at string) {
 	if why := sayNothing[d.Name]; why != "" {
 		t.Log(why)
 		return
+	}
+	if other := elsewhere[at+"/"+d.Name]; other != "" {
+		at = other
 	}
 	value := cmp.Or(values(t)[d.Name], strings.TrimSuffix(strings.TrimPrefix(d.Example, d.Name+" "), ";"))
 	after.set(at, d.Name, value)

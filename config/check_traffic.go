@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -222,6 +223,51 @@ func (r *resolver) checkReverses() {
 			fmt.Sprintf("add a selector with direction %s and src and dst exchanged", other),
 			"selector %s has no reverse: its traffic is protected one way only", clip(s.Name))
 	}
+}
+
+// checkSelectorIndexes warns of a selector_index that no remote has a use for,
+// once for each place that it is written at.
+func (r *resolver) checkSelectorIndexes() {
+	why := map[*entry]string{} // "" where it has its effect
+	var order []*entry
+	for _, s := range r.remotes {
+		remote := r.config.index.remotes[s.name]
+		e := view{s, r.defaults[inRemote]}.get("selector_index")
+		if e == nil || remote.Selector == nil || remote.Disabled {
+			continue
+		}
+		if old, seen := why[e]; seen && old == "" {
+			continue
+		} else if !seen {
+			order = append(order, e)
+		}
+		why[e] = remote.selectorIdle()
+	}
+	for _, e := range order {
+		if why[e] != "" {
+			r.warnf("no-effect", e.nameItem(), "", "selector_index has no effect: %s", why[e])
+		}
+	}
+}
+
+// selectorIdle says why the remote's selector_index has no effect; "" where it has one.
+func (remote *Remote) selectorIdle() string {
+	s := remote.Selector
+	if s.Direction == Inbound && s.Reverse != nil {
+		s = s.Reverse // the pair is known by its outbound selector
+	}
+	p := s.Policy
+	switch {
+	case !slices.Contains(remote.AcceptableKMP, KMPKINK):
+		return "a responder of IKEv2 finds the policy by the traffic that the peer asks for"
+	case p == nil || p.Disabled:
+		return "selector " + clip(s.Name) + " has no policy that is used"
+	case p.Remote != remote:
+		return fmt.Sprintf("policy %s of selector %s has another remote", clip(p.Name), clip(s.Name))
+	case p.Install:
+		return fmt.Sprintf("policy %s is installed from the start, which install off in it would leave to the KINK responder", clip(p.Name))
+	}
+	return ""
 }
 
 // checkUnused points out sections that nothing refers to.

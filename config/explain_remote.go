@@ -7,7 +7,7 @@ var remoteExplanations = map[string]explanation{
 	"remote/kink": {means: "Settings for KINK (RFC 4430).", otherwise: "the peer is not spoken to with KINK", example: `{ peers_principal "kink/b@EXAMPLE.ORG"; }`},
 	"acceptable_kmp": {means: "The protocols that the peer may use; the first is the one to initiate with. Each needs its block.",
 		otherwise: "those that the remote has blocks for, IKEv2 first", example: "{ ikev2; }"},
-	"selector_index": {means: "The inbound selector of the remote, for responders that have no other way to find their policy.", otherwise: "none", example: "in"},
+	"selector_index": {means: "The inbound selector of the remote: a KINK responder makes its policies when the peer has come, where they are not installed before (install off). An IKEv2 responder finds them by the traffic that the peer asks for, and has no use for it.", otherwise: "none", example: "in"},
 
 	"logmode":              {means: "How much is logged about the remote: with debug also what is otherwise logged at level debug alone, packets to and from its peers_ipaddr among it.", builtin: "normal", example: "debug"},
 	"logfile":              {means: "A file for what is logged about the remote, beside the agent's log. It is made for this user alone, and opened again on SIGHUP. With it, what logmode debug adds goes to the file only.", otherwise: "the agent's log alone", example: `"/var/log/racoon2-peer"`},

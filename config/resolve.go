@@ -279,6 +279,7 @@ func (r *resolver) build() {
 	r.checkInterface()
 	if !r.report.list.HasErrors() { // these would only echo errors elsewhere
 		r.checkReverses()
+		r.checkSelectorIndexes()
 		r.checkShadowed()
 		r.checkStaticKeys()
 		r.checkUnused()

@@ -104,7 +104,7 @@ var remoteDirectives = []directive{
 	{name: "ikev2", where: inRemote, value: block(inIKEv2)},
 	{name: "kink", where: inRemote, value: block(inKINK)},
 	{name: "acceptable_kmp", where: inRemote, value: wordList(kmpWords)},
-	{name: "selector_index", where: inRemote, value: reference, idle: "a responder finds the policy by the traffic that the peer asks for"},
+	{name: "selector_index", where: inRemote, value: reference},
 }
 
 var kmpDirectives = []directive{
