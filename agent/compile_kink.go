@@ -109,7 +109,7 @@ func (c *compiler) krb5Conf(k *config.KINK) *kerberos.Krb5Conf {
 	}
 	conf, err := c.o.KINK.Krb5Conf(k.KRB5Conf)
 	if err != nil {
-		c.find(config.Warning, k.Pos, "krb5-conf", "write the realm and its kdc into it", "the configuration of Kerberos cannot be read: %v", err)
+		c.find(config.Warning, cmp.Or(k.KRB5ConfPos, k.Pos), "krb5-conf", "write the realm and its kdc into it", "the configuration of Kerberos cannot be read: %v", err)
 		conf, _ = kerberos.ParseKrb5Conf(nil)
 	}
 	c.krb5Confs[k.KRB5Conf] = conf
@@ -176,14 +176,14 @@ func (c *compiler) realm(k *config.KINK, conf *kerberos.Krb5Conf, local string) 
 			home = r
 		}
 		if slices.Contains(r.Principals, local) && home != r {
-			c.find(config.Error, k.Pos, "two-keytabs", "write keytab, ccache, krb5_conf, enctypes and aes_sha1_prf once, in default",
+			c.find(config.Error, cmp.Or(k.KeytabPos, k.Pos), "two-keytabs", "write keytab, ccache, krb5_conf, enctypes and aes_sha1_prf once, in default",
 				"principal %s has other Kerberos settings in another remote", local)
 			return
 		}
 	}
 	if home == nil {
 		if err := c.o.KINK.Keytab(wanted.Keytab); err != nil && wanted.CCache == "" {
-			c.find(config.Warning, k.Pos, "keytab", "racoon2 kink check tells more", "keytab %s: %v", wanted.Keytab, err)
+			c.find(config.Warning, cmp.Or(k.KeytabPos, k.Pos), "keytab", "racoon2 kink check tells more", "keytab %s: %v", wanted.Keytab, err)
 		}
 		home = &wanted
 		c.realms = append(c.realms, home)

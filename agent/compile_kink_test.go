@@ -165,8 +165,8 @@ func TestCompileKINKFindings(t *testing.T) {
 		"malformed":      {withKINK(`my_principal "kink/a@X@Y"; peers_principal "kink/b@X";`), "bad-principal", false},
 		"own":            {withKINK(`my_principal "kink/b@X"; peers_principal "kink/b@X";`), "own-principal", false},
 		"two keytabs":    {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X"; keytab "/k";`) + other, "two-keytabs", false},
-		"open keytab":    {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X"; keytab "/open";`), "keytab", true},
-		"no krb5.conf":   {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X"; krb5_conf "/missing";`), "krb5-conf", true},
+		"open keytab":    {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X"; keytab "/open";`), "2:75: warning: keytab /open", true},
+		"no krb5.conf":   {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X"; krb5_conf "/missing";`), "2:75: warning: the configuration of Kerberos", true},
 		"kinkd's port":   {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X";`) + "interface { ike { MY_IP port 500; MY_IP port 4500; }; kink { MY_IP port 500; }; };", "kink-port", false},
 		"a weak enctype": {withKINK(`my_principal "kink/a@X"; peers_principal "kink/b@X"; enctypes rc4-hmac;`), "", true},
 	} {

@@ -13,10 +13,12 @@ type KINK struct {
 	PeersPrincipal    string
 	PeersPrincipalPos Pos
 
-	Keytab   string // path; "" means the system's
-	CCache   string // path of a credential cache; "": none
-	KRB5Conf string // path; "" means the system's
-	EncTypes []int  // numbers of RFC 3961's registry, in order of preference
+	Keytab      string // path; "" means the system's
+	KeytabPos   Pos    // not valid when not given
+	CCache      string // path of a credential cache; "": none
+	KRB5Conf    string // path; "" means the system's
+	KRB5ConfPos Pos    // not valid when not given
+	EncTypes    []int  // numbers of RFC 3961's registry, in order of preference
 
 	// AESSHA1PRF is the size in octets of the hash in the prf of the AES-SHA1
 	// encryption types, 20 or 16 (RFC 3961 §5.3 with RFC 3962, and what Kerberos

@@ -30,7 +30,7 @@ type resolver struct {
 	depth     int                           // sections inside sections
 
 	keys        map[*entry][]*staticKey // of static SAs, by the list that they stand in
-	keysOf      map[*SA][2][]*staticKey // of encryption, of integrity
+	keysOf      map[*SA]saKeys
 	keysChecked map[*SA]bool
 }
 
@@ -44,7 +44,7 @@ func newResolver(g *gatherer) *resolver {
 		used:      map[any]bool{},
 		peerless:  map[*Remote]bool{},
 
-		keys: map[*entry][]*staticKey{}, keysOf: map[*SA][2][]*staticKey{}, keysChecked: map[*SA]bool{},
+		keys: map[*entry][]*staticKey{}, keysOf: map[*SA]saKeys{}, keysChecked: map[*SA]bool{},
 	}
 	r.config.index = index{
 		remotes: map[string]*Remote{}, selectors: map[string]*Selector{}, policies: map[string]*Policy{},

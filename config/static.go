@@ -63,16 +63,26 @@ func (r *resolver) checkStaticKeys() {
 	}
 }
 
+// saKeys are the keys that stand in an sa section.
+type saKeys struct {
+	encr, integ []*staticKey
+	garbled     bool // a list of algorithms was not understood, which was said
+}
+
 // keepKeys notes the keys of an sa section for the policies that are static.
 func (r *resolver) keepKeys(sa *SA, v view) {
-	encr, integ := v.get("esp_enc_alg"), v.get("esp_auth_alg")
+	encr, integ := "esp_enc_alg", "esp_auth_alg"
 	switch sa.Protocol {
 	case SAAH:
-		encr, integ = nil, v.get("ah_auth_alg")
+		encr, integ = "", "ah_auth_alg"
 	case SAIPComp:
-		encr, integ = nil, nil
+		encr, integ = "", ""
 	}
-	r.keysOf[sa] = [2][]*staticKey{r.keys[encr], r.keys[integ]}
+	k := saKeys{encr: r.keys[v.get(encr)], integ: r.keys[v.get(integ)]}
+	for _, name := range []string{encr, integ} {
+		k.garbled = k.garbled || v.get(name) == nil && !v.lacks(name)
+	}
+	r.keysOf[sa] = k
 }
 
 // staticPolicy checks a policy whose SAs have their keys in the configuration,
@@ -111,20 +121,23 @@ func (r *resolver) staticSA(p *Policy, sa *SA) {
 	if sa.SPI < lowest || sa.SPI > highest {
 		bad("static-spi", "add: spi 0x1000;", "it needs an spi between %d and %#x", lowest, highest)
 	}
+	given := r.keysOf[sa]
+	if given.garbled {
+		return
+	}
 	if len(sa.Proposals) != 1 || len(sa.Proposals[0].Integ) > 1 || len(sa.Proposals[0].Comp) > 1 {
 		bad("static-alternatives", "name one algorithm of each kind", "nobody negotiates which of several algorithms it is")
 		return
 	}
-	given := r.keysOf[sa]
 	only := &sa.Proposals[0]
 	if sa.Protocol == SAESP {
-		sa.EncrKey = r.onlyKey(given[0])
+		sa.EncrKey = r.onlyKey(given.encr)
 		if !only.staticCipher(sa.EncrKey, bad) {
 			return
 		}
 	}
 	if len(only.Integ) == 1 {
-		sa.IntegKey = r.onlyKey(given[1])
+		sa.IntegKey = r.onlyKey(given.integ)
 		if want := only.Integ[0].KeyLen(); len(sa.IntegKey) != want {
 			bad("static-key-length", fmt.Sprintf("write the algorithm as NAME,,KEY with %d octets", want),
 				"the key of %v has %d octets and not %d", only.Integ[0], len(sa.IntegKey), want)

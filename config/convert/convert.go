@@ -158,7 +158,8 @@ func convert(o Options, read func([]*node)) (*Result, error) {
 
 // converter is the state of one conversion.
 type converter struct {
-	manuals  map[manualKey]*manual // SAs with keys of their own
+	manuals  map[manualKey]*manual    // SAs with keys of their own
+	refused  map[manualKey]config.Pos // where there are SAs with keys that were left out
 	o        Options
 	sections []*section
 	notes    []Note

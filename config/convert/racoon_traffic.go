@@ -370,6 +370,9 @@ func (r *racoon) protect(p *section, q *rule, nodes []*node) (name, why string) 
 	mine, theirs := q.ends()
 	peer := r.byAddr[theirs]
 	if peer == nil {
+		if why := r.refusedKeys(q); why != "" {
+			return "", why
+		}
 		if theirs.IsValid() {
 			return "", "no remote of racoon.conf is for its peer " + theirs.String()
 		}

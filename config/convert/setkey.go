@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"racoon2/config"
 )
 
 // rule is a policy of the kernel's SPD, from setkey's spdadd.
@@ -79,6 +81,12 @@ func (c *converter) setkey() ([]*rule, error) {
 			n.show = 5
 			m, err := readManual(n)
 			if err != nil {
+				if c.refused == nil {
+					c.refused = map[manualKey]config.Pos{}
+				}
+				if len(c.refused) < 2*maxMany {
+					c.refused[manualKey{m.src, m.dst, m.proto}] = n.pos
+				}
 				c.leaveOut(n, err.Error(), "let IKEv2 negotiate this one, or write an sa section")
 				continue
 			}
@@ -326,7 +334,7 @@ func pairRules(rules []*rule) {
 	for _, r := range rules {
 		other := key{!r.inbound, r.dst, r.src, r.proto, r.action}
 		if first := open[other]; first != nil {
-			first.reversed, r.isReverse = r, true
+			first.reversed, r.reversed, r.isReverse = r, first, true
 			delete(open, other)
 			continue
 		}

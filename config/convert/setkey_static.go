@@ -25,7 +25,7 @@ const inStatic place = "selector o { direction outbound; src 192.0.2.1; dst 192.
 var (
 	setkeyEncryption = map[string]string{
 		"des-cbc": "des_cbc", "3des-cbc": "3des_cbc", "null": "null_enc", "rijndael-cbc": "aes_cbc", "aes-cbc": "aes_cbc",
-		"blowfish-cbc": "blowfish_cbc", "cast128-cbc": "cast128_cbc", "twofish-cbc": "twofish_cbc", "aes-ctr": "aes_ctr",
+		"blowfish-cbc": "blowfish_cbc", "cast128-cbc": "cast128_cbc", "twofish-cbc": "twofish_cbc",
 	}
 	setkeyIntegrity = map[string]string{
 		"hmac-md5": "hmac_md5", "hmac-sha1": "hmac_sha1", "hmac-sha256": "hmac_sha2_256", "hmac-sha2-256": "hmac_sha2_256",
@@ -34,37 +34,57 @@ var (
 	}
 )
 
+// counterModes are the ciphers of setkey and of Linux that no SA with a fixed key
+// may have: after a restart they would encrypt again with the same counters.
+var counterModes = []struct{ name, rfc string }{
+	{"aes-ctr", "RFC 3686 §7"}, {"rfc3686(", "RFC 3686 §7"}, {"aes-gcm", "RFC 4106 §10"}, {"rfc4106(", "RFC 4106 §10"},
+	{"aes-ccm", "RFC 4309 §9"}, {"rfc4309(", "RFC 4309 §9"}, {"aes-gmac", "RFC 4543 §7"}, {"rfc4543(", "RFC 4543 §7"},
+	{"chacha20-poly1305", "RFC 7634 §5"}, {"rfc7539esp(", "RFC 7634 §5"},
+}
+
+// counterMode says of a cipher that it takes no key by hand.
+func counterMode(name string) error {
+	for _, m := range counterModes {
+		if strings.HasPrefix(name, m.name) {
+			return fmt.Errorf("%s takes no keys by hand: after a restart it would repeat its counters under the same key (%s)", clip(name), m.rfc)
+		}
+	}
+	return nil
+}
+
 // readManual reads add [-46n] SRC DST PROTOCOL SPI [EXTENSIONS] [ALGORITHMS].
+// With an error the manual has what was read of addresses and protocol.
 func readManual(n *node) (*manual, error) {
+	m := &manual{node: n}
 	words := n.words[1:]
 	for len(words) > 0 && (words[0].text == "-4" || words[0].text == "-6" || words[0].text == "-n" || words[0].text == "-46n") {
 		words = words[1:]
 	}
 	if len(words) < 4 {
-		return nil, fmt.Errorf("it lacks addresses, protocol or SPI")
+		return m, fmt.Errorf("it lacks addresses, protocol or SPI")
 	}
-	m := &manual{node: n, proto: words[2].text}
+	m.proto = words[2].text
 	var errSrc, errDst error
 	m.src, errSrc = netip.ParseAddr(words[0].text)
 	m.dst, errDst = netip.ParseAddr(words[1].text)
 	if errSrc != nil || errDst != nil || m.src.Is4() != m.dst.Is4() {
-		return nil, fmt.Errorf("its addresses are not two numbers of one family")
+		return m, fmt.Errorf("its addresses are not two numbers of one family")
 	}
 	switch m.proto {
 	case "esp", "ah", "ipcomp":
 	default:
-		return nil, fmt.Errorf("its protocol is none of esp, ah and ipcomp")
+		return m, fmt.Errorf("its protocol is none of esp, ah and ipcomp")
 	}
 	spi, err := strconv.ParseUint(words[3].text, 0, 32)
 	if err != nil {
-		return nil, fmt.Errorf("its SPI is not one number")
+		return m, fmt.Errorf("its SPI is not one number")
 	}
 	m.spi = fmt.Sprintf("%#x", spi)
 	if err := m.readExtensions(words[4:]); err != nil {
-		return nil, err
+		return m, err
 	}
 	if m.proto == "esp" && m.integ == "" {
-		return nil, fmt.Errorf("nothing authenticates what it encrypts (RFC 8221 §4)")
+		return m, fmt.Errorf("nothing authenticates what it encrypts (RFC 8221 §4)")
 	}
 	return m, nil
 }
@@ -118,14 +138,18 @@ func (m *manual) readKey(option string, words []word) error {
 	if option == "-A" {
 		table = setkeyIntegrity
 	}
-	name, known := table[strings.ToLower(words[0].text)]
+	algorithm := strings.ToLower(words[0].text)
+	if err := counterMode(algorithm); err != nil {
+		return err
+	}
+	name, known := table[algorithm]
 	if !known {
 		return fmt.Errorf("the algorithm %s has no counterpart", clip(words[0].text))
 	}
 	text := name
 	if len(key) > 0 && name != "" && name != "null_enc" {
 		bits := ""
-		if name == "aes_cbc" || name == "aes_ctr" {
+		if name == "aes_cbc" {
 			bits = strconv.Itoa(len(key) * 8)
 		}
 		text = name + "," + bits + ",0x" + hex.EncodeToString(key)
@@ -155,9 +179,9 @@ func (m *manual) lines() []string {
 }
 
 // manualsOf are the SAs that serve a rule, one for each of its requests; none
-// where one is missing.
+// where one is missing, or one of the other direction was left out.
 func (r *racoon) manualsOf(q *rule) []*manual {
-	if q.action != "ipsec" || len(r.manuals) == 0 {
+	if q.action != "ipsec" || len(r.manuals) == 0 || r.refusedKeys(q) != "" {
 		return nil
 	}
 	mine, theirs := q.ends()
@@ -174,6 +198,26 @@ func (r *racoon) manualsOf(q *rule) []*manual {
 		out = append(out, found)
 	}
 	return out
+}
+
+// refusedKeys says that the keys of a rule or of its reverse are in the file, and
+// were left out.
+func (r *racoon) refusedKeys(q *rule) string {
+	for _, q := range []*rule{q, q.reversed} {
+		if q == nil {
+			continue
+		}
+		src, dst := q.ends()
+		if q.inbound {
+			src, dst = dst, src
+		}
+		for _, one := range q.requests {
+			if at, refused := r.refused[manualKey{src, dst, one.proto}]; refused {
+				return fmt.Sprintf("an SA with its keys was left out (%s:%d)", at.File, at.Line)
+			}
+		}
+	}
+	return ""
 }
 
 // manualKey finds an SA for a rule.
@@ -260,6 +304,10 @@ func (r *racoon) unusedManuals() {
 	}
 	slices.SortFunc(left, func(a, b *manual) int { return a.node.pos.Line - b.node.pos.Line })
 	for _, m := range left {
+		if at, refused := r.refused[manualKey{m.dst, m.src, m.proto}]; refused {
+			r.leaveOut(m.node, fmt.Sprintf("the SA of the other direction was left out (%s:%d)", at.File, at.Line), "let IKEv2 negotiate both")
+			continue
+		}
 		r.leaveOut(m.node, "no policy with spdadd uses it", "write selectors and a policy with action static_ipsec for it")
 	}
 }
