@@ -81,7 +81,7 @@ func (c *client) send(p *Proxy, msg []byte) {
 		c.tcp.send(msg)
 		return
 	}
-	if err := c.udp.send(msg, c.addr, c.source); err != nil {
+	if err := c.udp.io.send(msg, c.addr, c.source); err != nil {
 		p.counters.unsent.Add(1)
 	}
 }

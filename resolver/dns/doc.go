@@ -15,6 +15,10 @@
 // FORMERR, and an answer sent here as if it were a question gets nothing.
 // Clients, messages, connections and the answers that wait are bounded.
 //
+// What the cache knows is answered by the goroutine that read the question. On
+// Linux it waits in the system, not with the runtime's poller: two calls for a
+// question, no wake-up of another thread, no garbage.
+//
 // Answers hold what was asked for, its CNAMEs and its proof (SOA, NSEC, RRSIG);
 // the additional section and records that have nothing to do with the question
 // are left out.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -18,20 +19,10 @@ const (
 
 // udpListener serves clients on one UDP address.
 type udpListener struct {
-	proxy *Proxy
-	conn  *net.UDPConn
-	v6    bool
-	// any says that the socket is bound to no certain address: an answer has to
-	// say that it comes from where the question went.
-	any     bool
-	batches packets
+	proxy   *Proxy
+	io      packets
+	closing atomic.Bool
 	work    sync.WaitGroup
-}
-
-// packets reads and writes several packets with one call of the system.
-type packets interface {
-	ReadBatch(ms []ipv4.Message, flags int) (int, error)
-	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
 func network(kind string, a netip.AddrPort) string {
@@ -51,9 +42,11 @@ func (p *Proxy) listenUDP(a netip.AddrPort) (*udpListener, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("%T is no UDP socket", pc), pc.Close())
 	}
-	l := &udpListener{proxy: p, conn: conn, v6: !a.Addr().Unmap().Is4(), any: a.Addr().IsUnspecified()}
-	if l.any {
-		if l.v6 {
+	// An answer from a socket that is bound to no certain address has to say that
+	// it comes from where the question went.
+	v6, any := !a.Addr().Unmap().Is4(), a.Addr().IsUnspecified()
+	if any {
+		if v6 {
 			err = ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
 		} else {
 			err = ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst, true)
@@ -63,26 +56,19 @@ func (p *Proxy) listenUDP(a netip.AddrPort) (*udpListener, error) {
 		}
 	}
 	_ = conn.SetReadBuffer(receiveBuffer) // a smaller one serves, too
-	if l.batches = packets(ipv4.NewPacketConn(conn)); l.v6 {
-		l.batches = ipv6.NewPacketConn(conn)
+	l := &udpListener{proxy: p}
+	if l.io, err = newPackets(conn, v6, any); err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	// One reader: it takes what waits in one call, and a second one would mostly
 	// wake to find nothing.
-	l.work.Go(newBatch(l).run)
+	l.work.Go(newBatch(l, l.io).run)
 	return l, nil
 }
 
 // close ends the listener and waits for it.
 func (l *udpListener) close() {
-	_ = l.conn.Close()
+	l.closing.Store(true)
+	l.io.stop()
 	l.work.Wait()
-}
-
-func (l *udpListener) send(msg []byte, to netip.AddrPort, source []byte) error {
-	if source == nil {
-		_, err := l.conn.WriteToUDPAddrPort(msg, to)
-		return err
-	}
-	_, _, err := l.conn.WriteMsgUDPAddrPort(msg, source, to)
-	return err
 }
