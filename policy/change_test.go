@@ -102,8 +102,9 @@ func TestOnePolicyForTheSameTraffic(t *testing.T) {
 	r.wantTrace(ReasonSelectorUnused, "selector second (b.conf:7): the policy for 192.0.2.1/32[any] 198.51.100.1/32[any] any is that of selector first (a.conf:3)")
 	r.wantSPD(line(1) + " protect esp/transport/require#1")
 
-	order(4)(second)
-	r.run(Reconfigure{settings(first, second)})
+	stronger := *second // settings are immutable
+	order(4)(&stronger)
+	r.run(Reconfigure{settings(first, &stronger)})
 	r.wantTrace(ReasonSelectorUnused, "selector first (a.conf:3): the policy")
 	r.wantSPD(line(1) + " protect esp/transport/require#2")
 	if name, _ := r.m.SelectorOf(1); name != "second" {

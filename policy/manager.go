@@ -198,8 +198,8 @@ func (m *Manager) Entries() []Entry {
 		items = append(items, item{leaving, e.index, e.place, s})
 	}
 	for _, p := range problems {
-		if !has[p.sel] && !m.closing {
-			items = append(items, item{0, p.index, 0, Entry{Selector: p.sel.Name, State: "unused: " + p.text}})
+		if !has[p.unit.sel] && !m.closing {
+			items = append(items, item{0, p.unit.index, 0, Entry{Selector: p.unit.sel.Name, State: "unused: " + p.text}})
 		}
 	}
 	slices.SortFunc(items, func(a, b item) int {
@@ -221,6 +221,7 @@ func (m *Manager) configure(now time.Time, s *Settings, out *Outbox) {
 		s = &Settings{}
 	}
 	m.started = true
+	was := earlier{m.settings, m.selectors, m.indexes}
 	m.settings = s
 	m.selectors, m.indexes = make(map[string]*Selector, len(s.Selectors)), make(map[string]int, len(s.Selectors))
 	m.byReqID = make(map[uint32]*Selector)
@@ -229,8 +230,7 @@ func (m *Manager) configure(now time.Time, s *Settings, out *Outbox) {
 		m.index(i, sel)
 	}
 	m.forgetMoves()
-	m.rebaseDynamic()
-	m.replanAll(now, out)
+	m.refit(now, was, out)
 	m.awaitAll(out)
 	m.reuseAll(out)
 	m.retryManual(now, out)

@@ -30,6 +30,7 @@ type unit struct {
 	why    string // it makes no policy, or others than it is meant to; "" otherwise
 
 	manual []*manual // static SAs that it asks for
+	paths  []*path   // that it has asked for
 
 	dynamic *dynamic // that it is made for; nil: the selector's own
 	phantom bool     // made to ask a question, and never planned
@@ -42,6 +43,7 @@ const unitPlaces = 4 * maxPolicies
 type wish struct {
 	unit   *unit
 	place  int // among those of all units with the same index
+	band   uint32
 	key    key
 	policy *kernel.Policy // never changed once it has a priority
 	left   bool           // for an address that a name has left: anything else comes first
@@ -72,9 +74,8 @@ type ranking struct {
 
 // problem is a selector, or a part of one, that makes no policy, and why.
 type problem struct {
-	sel   *Selector
-	index int
-	text  string
+	unit *unit
+	text string
 }
 
 // plan is what the settings ask for. What it says of one selector depends on
@@ -114,7 +115,7 @@ func (p *plan) put(u *unit, wishes []*wish) {
 		if slices.ContainsFunc(s.wishes, func(o *wish) bool { return o.unit == u }) {
 			continue // two of its addresses make the same prefix, or one came back
 		}
-		w.unit, w.place = u, u.base+i
+		w.unit, w.place, w.band = u, u.base+i, u.sel.band()
 		s.wishes = append(s.wishes, w)
 		u.wishes = append(u.wishes, w)
 		p.touched[w.key] = struct{}{}
@@ -181,7 +182,7 @@ func (p *plan) decide(k key, s *slot, c *change) {
 		if w == winner || w.left || loser.Name == winner.unit.sel.Name || k.direction == kernel.Forward {
 			continue
 		}
-		s.problems = append(s.problems, problem{loser, w.unit.index, fmt.Sprintf(
+		s.problems = append(s.problems, problem{w.unit, fmt.Sprintf(
 			"the policy for %v is that of selector %s (%s), which is for the same traffic and comes first",
 			k.selector, winner.unit.sel.Name, winner.unit.sel.Where)})
 	}
@@ -194,7 +195,7 @@ func precedence(a, b *wish) int {
 	x, y := a.unit, b.unit
 	return cmp.Or(
 		compareBool(a.left, b.left),
-		cmp.Compare(x.sel.band(), y.sel.band()),
+		cmp.Compare(a.band, b.band),
 		cmp.Compare(x.index, y.index),
 		compareBool(!x.sel.dynamic, !y.sel.dynamic),
 		cmp.Compare(a.place, b.place))
@@ -233,7 +234,7 @@ func (p *plan) regroup(out, in *wish) {
 
 func (w *wish) group() group {
 	k := w.key
-	return group{k.direction, k.selector.Src, k.selector.Dst, w.unit.sel.band(), k.ifID, k.mark}
+	return group{k.direction, k.selector.Src, k.selector.Dst, w.band, k.ifID, k.mark}
 }
 
 // rank gives policies with the same prefixes their priorities: each is one level
@@ -259,7 +260,7 @@ func (r *ranking) rank(g group, c *change) {
 			}
 		}
 		if levels[i] > maxLevel && g.direction != kernel.Forward {
-			r.problems = append(r.problems, problem{w.unit.sel, w.unit.index, fmt.Sprintf(
+			r.problems = append(r.problems, problem{w.unit, fmt.Sprintf(
 				"more than %d selectors for %v to %v overlap in their ports, and are not told apart: give them an order",
 				maxLevel, g.src, g.dst)})
 		}

@@ -121,7 +121,7 @@ func TestTooManyLevels(t *testing.T) {
 		sel = append(sel, transport(fmt.Sprint(i), "10.0.0.1", "10.0.0.2", proto(6),
 			ports(kernel.AnyPort, kernel.PortRange{First: i, Last: 100 + i})))
 	}
-	if p := planOf(settings(sel...)).problems(); len(p) != 4 || p[0].sel.Name != "16" {
+	if p := planOf(settings(sel...)).problems(); len(p) != 4 || p[0].unit.sel.Name != "16" {
 		t.Errorf("%+v", p)
 	}
 }

@@ -112,7 +112,7 @@ func (m *Manager) replanAll(now time.Time, out *Outbox) {
 		m.expand(u, out)
 	}
 	for _, d := range m.dynamic.by {
-		d.unit.index, d.unit.wishes, d.unit.manual = m.indexes[d.Selector], nil, nil
+		d.unit.index, d.unit.wishes, d.unit.manual, d.unit.paths = m.indexes[d.Selector], nil, nil, nil
 		m.units.add(d.unit)
 		m.expand(d.unit, out)
 	}
@@ -132,7 +132,12 @@ func (m *Manager) replanAll(now time.Time, out *Outbox) {
 // replan works out what has changed for some units, and carries it out.
 // Nothing that stays the same is touched, or looked at.
 func (m *Manager) replan(now time.Time, out *Outbox, changed ...*unit) {
-	var before, after []problem
+	m.rework(now, out, nil, changed)
+}
+
+// rework is replan with problems that have been explained.
+func (m *Manager) rework(now time.Time, out *Outbox, before []problem, changed []*unit) {
+	var after []problem
 	for _, u := range changed {
 		before = u.problem(before)
 		m.expand(u, out)
@@ -148,9 +153,11 @@ func (m *Manager) replan(now time.Time, out *Outbox, changed ...*unit) {
 // retire takes units out of the plan.
 func (m *Manager) retire(now time.Time, out *Outbox, gone ...*unit) {
 	for _, u := range gone {
-		m.units.remove(u)
-		m.plan.put(u, nil)
-		m.putManual(u)
+		paths := u.paths
+		m.takeOut(u)
+		for _, p := range paths {
+			m.forgetPath(p)
+		}
 	}
 	m.replan(now, out)
 }
@@ -158,7 +165,7 @@ func (m *Manager) retire(now time.Time, out *Outbox, gone ...*unit) {
 // problem appends what a unit has to explain.
 func (u *unit) problem(to []problem) []problem {
 	if u.why != "" {
-		to = append(to, problem{u.sel, u.index, u.why})
+		to = append(to, problem{u, u.why})
 	}
 	return to
 }
@@ -293,15 +300,16 @@ func (m *Manager) explain(before, after []problem, out *Outbox) {
 	type said struct{ name, text string }
 	known := make(map[said]bool, len(before))
 	for _, p := range before {
-		known[said{p.sel.Name, p.text}] = true
+		known[said{p.unit.sel.Name, p.text}] = true
 	}
 	slices.SortFunc(after, func(a, b problem) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), strings.Compare(a.text, b.text))
+		return cmp.Or(cmp.Compare(a.unit.index, b.unit.index), strings.Compare(a.text, b.text))
 	})
 	for _, p := range after {
-		if s := (said{p.sel.Name, p.text}); !known[s] {
+		sel := p.unit.sel
+		if s := (said{sel.Name, p.text}); !known[s] {
 			known[s] = true
-			out.trace(trace.InternalWarn, ReasonSelectorUnused, p.sel.who(), "selector %s (%s): %s", p.sel.Name, p.sel.Where, p.text)
+			out.trace(trace.InternalWarn, ReasonSelectorUnused, sel.who(), "selector %s (%s): %s", sel.Name, sel.Where, p.text)
 		}
 	}
 }

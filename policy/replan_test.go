@@ -29,7 +29,7 @@ func TestPlanDoesNotRemember(t *testing.T) {
 		k.run(grown, interfaces)
 		k.run(grown, Start{set})
 		for range 40 {
-			switch r.IntN(6) {
+			switch r.IntN(8) {
 			case 0, 1, 2:
 				n := fmt.Sprintf("h%d.example.", r.IntN(4))
 				in := Names{Name: n, Watches: []string{n, "*.example."}, Generation: 1}
@@ -55,6 +55,9 @@ func TestPlanDoesNotRemember(t *testing.T) {
 				}
 			case 5:
 				set = sets[r.IntN(2)]
+				k.run(grown, Reconfigure{set})
+			case 6, 7:
+				set = edited(r, set)
 				k.run(grown, Reconfigure{set})
 			}
 		}
@@ -106,6 +109,49 @@ func tangledSettings(r *rand.Rand) *Settings {
 	return s
 }
 
+// edited are settings as a reload finds them after somebody has changed a little.
+func edited(r *rand.Rand, s *Settings) *Settings {
+	out := &Settings{LeftInClear: s.LeftInClear}
+	other := tangledSettings(r).Selectors
+	at := r.IntN(len(s.Selectors))
+	line := 0
+	for i, sel := range s.Selectors {
+		same := *sel
+		list := []*Selector{&same}
+		if i == at {
+			switch r.IntN(4) {
+			case 0: // changed
+				changed := *other[2+r.IntN(len(other)-2)]
+				changed.Name = sel.Name
+				if sel.Name == "net_out" || sel.Name == "net_in" { // dynamic policies are its
+					changed = same
+					changed.Order++
+				}
+				list[0] = &changed
+			case 1: // another before it
+				added := *other[2+r.IntN(len(other)-2)]
+				added.Name = fmt.Sprint("a", r.IntN(1000000))
+				list = []*Selector{&added, &same}
+			case 2: // gone
+				if sel.Name != "net_out" && sel.Name != "net_in" {
+					list = nil
+				}
+			case 3: // a place further up
+				if n := len(out.Selectors); n > 0 {
+					list = []*Selector{&same, out.Selectors[n-1]}
+					out.Selectors = out.Selectors[:n-1]
+				}
+			}
+		}
+		out.Selectors = append(out.Selectors, list...)
+	}
+	for _, sel := range out.Selectors {
+		line++
+		sel.Where = fmt.Sprintf("test.conf:%d", line)
+	}
+	return out
+}
+
 // planned lists the policies that a manager wants, with their owners.
 func planned(m *Manager) []string {
 	var out []string
@@ -123,7 +169,7 @@ func planned(m *Manager) []string {
 func told(m *Manager) []string {
 	var out []string
 	for _, p := range m.problems() {
-		out = append(out, p.sel.Name+" "+p.text)
+		out = append(out, fmt.Sprint(p.unit.index, p.unit.sel.Where, p.unit.sel.Name, p.text))
 	}
 	slices.Sort(out)
 	return out

@@ -29,8 +29,9 @@ func (m *Manager) route(u *unit, peer netip.Addr, out *Outbox) (local netip.Addr
 		m.paths[peer] = p
 		out.Effects = append(out.Effects, Route{Remote: peer})
 	}
-	if !u.phantom {
+	if _, known := p.users[u]; !known && !u.phantom {
 		p.users[u] = struct{}{}
+		u.paths = append(u.paths, p)
 	}
 	return p.local, p.why
 }
@@ -74,10 +75,14 @@ func (m *Manager) reroute(out *Outbox) {
 
 // forgetPaths drops what nobody uses; before a plan is made anew, nobody does.
 func (m *Manager) forgetPaths() {
-	for peer, p := range m.paths {
-		if len(p.users) == 0 {
-			m.timers.Stop(&p.timer)
-			delete(m.paths, peer)
-		}
+	for _, p := range m.paths {
+		m.forgetPath(p)
+	}
+}
+
+func (m *Manager) forgetPath(p *path) {
+	if len(p.users) == 0 && m.paths[p.peer] == p {
+		m.timers.Stop(&p.timer)
+		delete(m.paths, p.peer)
 	}
 }
