@@ -139,11 +139,11 @@ func (c commands) DeleteSA(spi uint64) error {
 	}, c.deletePair)
 }
 
-// RekeySA has a child take new keys, as the end of its soft lifetime does.
+// RekeySA has an IKE SA or a child take new keys, as the end of its soft lifetime does.
 func (c commands) RekeySA(spi uint64) error {
-	return c.withSA(spi, func(shard *ikeDriver, _ ikev2.IKEInfo, child *ikev2.ChildInfo) error {
+	return c.withSA(spi, func(shard *ikeDriver, i ikev2.IKEInfo, child *ikev2.ChildInfo) error {
 		if child == nil {
-			return errors.New("only children take new keys by command")
+			return shard.post(c.a.ctx, ikev2.Rekey{IKE: i.Serial})
 		}
 		in, _ := saids(*child)
 		return shard.post(c.a.ctx, ikev2.KernelEvent{Event: kernel.Expire{ID: in}})

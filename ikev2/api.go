@@ -231,6 +231,11 @@ type (
 		Child  kernel.SPI // inbound SPI of one child; 0 is the IKE SA itself
 		Reason string     // for the log
 	}
+	// Rekey has an established IKE SA take new keys, as the end of its soft
+	// lifetime does (RFC 7296 §1.3.2).
+	Rekey struct {
+		IKE uint64 // serial
+	}
 	// Routed answers Route.
 	Routed struct {
 		Serial uint64
@@ -271,6 +276,7 @@ func (KernelEvent) input()    {}
 func (JobDone) input()        {}
 func (Initiate) input()       {}
 func (Terminate) input()      {}
+func (Rekey) input()          {}
 func (Routed) input()         {}
 func (Reconfigure) input()    {}
 func (PeerAddresses) input()  {}

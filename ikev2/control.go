@@ -42,6 +42,20 @@ func (sa *ikeSA) terminateChild(spi kernel.SPI, why string) {
 	}
 }
 
+// rekey has the IKE SA that an operator names take new keys, unless it is about to.
+func (e *Engine) rekey(in Rekey) {
+	sa := e.sas[in.IKE]
+	if sa == nil || sa.state != stateEstablished || sa.closing {
+		return
+	}
+	for _, t := range sa.allTasks() {
+		if _, rekeys := t.(*rekeyTask); rekeys {
+			return
+		}
+	}
+	sa.enqueue(&rekeyTask{})
+}
+
 // reconfigure takes new settings. What is the same stays; what changed goes; what
 // has only other addresses moves there.
 func (e *Engine) reconfigure(s *Settings) {

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"racoon2/ikev2/message"
 )
@@ -86,5 +87,72 @@ func TestRekeyCollisionWithLateAnswer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Both ends rekey the IKE SA at once, and an answer is lost until the other end is
+// through and has deleted the old one: what that answer made is known to one end
+// only. It begins nothing, carries nothing, and goes without a word to the peer.
+func TestRekeyIKECollisionUnnoticed(t *testing.T) {
+	for n := range 8 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			w, a, b := pair(t)
+			for range n { // other nonces
+				_, _ = a.e.nonce(a.e.settings.Remotes[0])
+			}
+			a.initiate()
+			w.settle()
+			w.filter = func(p Send) []Send {
+				exchange, response := exchangeOf(p)
+				if exchange == message.CREATE_CHILD_SA && response && p.Remote.Addr() == b.addr {
+					return nil
+				}
+				return []Send{p}
+			}
+			a.handle(Rekey{IKE: a.e.Status()[0].Serial})
+			b.handle(Rekey{IKE: b.e.Status()[0].Serial})
+			w.settle()
+			w.filter = nil
+			established := 0
+			for _, i := range a.e.Status() {
+				if i.State == stateEstablished.String() {
+					established++
+				}
+			}
+			if established != 1 {
+				t.Errorf("%d IKE SAs are established, want the one that carries the child:\n%s", established, a.log())
+			}
+			a.initiate() // finds the right one
+			w.advance(replacedTime + time.Second)
+			w.wantUp(a, b, 1, 1)
+			if a.e.Status()[0].SPIi != b.e.Status()[0].SPIi {
+				t.Error("the ends kept different IKE SAs")
+			}
+			if len(a.downs)+len(b.downs) != 0 {
+				t.Errorf("%d and %d children reported down", len(a.downs), len(b.downs))
+			}
+		})
+	}
+}
+
+// An operator has the IKE SA rekeyed, as often as he likes.
+func TestRekeyByCommand(t *testing.T) {
+	w, a, b := pair(t)
+	a.initiate()
+	w.settle()
+	first := a.e.Status()[0]
+	for range 3 {
+		b.handle(Rekey{IKE: b.e.Status()[0].Serial})
+	}
+	b.handle(Rekey{IKE: 1 << 40})
+	w.settle()
+	w.advance(time.Minute)
+	w.wantUp(a, b, 1, 1)
+	now := a.e.Status()[0]
+	if now.SPIi == first.SPIi || now.Initiator {
+		t.Errorf("the IKE SA %x by this host (%v) is not the peer's successor of %x", now.SPIi, now.Initiator, first.SPIi)
+	}
+	if got := len(a.e.all()); got != 1 {
+		t.Errorf("%d IKE SAs", got)
 	}
 }

@@ -83,6 +83,8 @@ func (e *Engine) Handle(now time.Time, in Input, out *Outbox) {
 		e.initiate(in)
 	case Terminate:
 		e.terminate(in)
+	case Rekey:
+		e.rekey(in)
 	case Routed:
 		e.routed(in)
 	case Reconfigure:

@@ -120,11 +120,26 @@ func (t *rekeyTask) settle(sa, next *ikeSA, low []byte) {
 			next.terminate("both ends rekeyed at once, and the other IKE SA stays")
 			return
 		}
-		// The peer deletes the one that it made.
-		p.sa.setTimer(timerGrace, replacedTime)
+		p.sa.redundant(next)
 	}
 	sa.handOver(next)
 	sa.terminate("it was rekeyed")
+}
+
+// redundant has an IKE SA of the peer's making wait for the peer's deletion, good
+// for nothing else. A peer that our answer has not reached in time does not even
+// know it, so nothing may be begun on it.
+func (sa *ikeSA) redundant(instead *ikeSA) {
+	sa.state, sa.next = stateRekeyed, instead
+	sa.stopForSuccessor()
+	sa.setTimer(timerGiveUp, replacedTime)
+}
+
+// stopForSuccessor stops what an IKE SA no longer does once another stands in its place.
+func (sa *ikeSA) stopForSuccessor() {
+	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry, timerChildLimit, timerOctets} {
+		sa.stopTimer(k)
+	}
 }
 
 // rekeyRequest answers the peer's request for the successor.
@@ -259,9 +274,7 @@ func (sa *ikeSA) handOver(next *ikeSA) {
 		}
 	}
 	sa.passHeir(next)
-	for _, k := range []timerKind{timerRekey, timerChildren, timerReauth, timerExpire, timerGrace, timerLiveness, timerKeepalive, timerRetry, timerChildLimit, timerOctets} {
-		sa.stopTimer(k)
-	}
+	sa.stopForSuccessor()
 	next.announceWindow()
 	next.armGrace()
 	next.armChildren()

@@ -146,8 +146,8 @@ func (a *app) saDeleteCommand() *cobra.Command {
 }
 
 func (a *app) saRekeyCommand() *cobra.Command {
-	return a.bySPI("rekey SPI", "Have the child with an inbound SPI take new keys",
-		"  racoon2 sa rekey c0000001", "rekeyed", (*spmif.Client).SARekey)
+	return a.bySPI("rekey SPI", "Have the IKE SA or the child with an SPI of this host take new keys",
+		"  racoon2 sa rekey c0000001\n  racoon2 sa rekey 0193d2f04c1a77e5", "rekeyed", (*spmif.Client).SARekey)
 }
 
 func (a *app) policyAddCommand() *cobra.Command {

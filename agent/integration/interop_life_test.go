@@ -4,9 +4,9 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,15 +51,20 @@ func (p *swanPair) pingThrough(d time.Duration) outage {
 	return all
 }
 
+// established are racoon2's IKE SAs but for those that wait for their deletion.
+func (p *swanPair) established() []agent.IKEStatus {
+	return slices.DeleteFunc(p.r.status().IKESAs, func(s agent.IKEStatus) bool { return s.State != "ESTABLISHED" })
+}
+
 // settled waits until both ends have one IKE SA with one child, the same one.
 func (p *swanPair) settled(t *testing.T) {
 	t.Helper()
 	waitFor(t, 30*time.Second, "both ends to agree on one IKE SA with one child", func() bool {
-		s, theirs := p.r.status(), p.s.sas()
-		if len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 || strings.Count(theirs, "INSTALLED") != 1 {
+		s, theirs := p.established(), p.s.sas()
+		if len(s) != 1 || len(s[0].Children) != 1 || strings.Count(theirs, "INSTALLED") != 1 {
 			return false
 		}
-		c := s.IKESAs[0].Children[0]
+		c := s[0].Children[0]
 		return strings.Contains(theirs, c.SPIIn) && strings.Contains(theirs, c.SPIOut)
 	})
 }
@@ -101,59 +106,72 @@ func (o outage) want(t *testing.T, longest time.Duration) {
 	}
 }
 
-// Rekeyings that cross on the wire: racoon2 is stopped while strongSwan's request
-// arrives and its own falls due, so that it goes on with both. Which one it takes
-// first is chance, so it is done until requests have crossed.
+// Rekeyings that cross on the wire: both ends are told at once, and a large group
+// keeps them busy so long that each has asked before either has answered.
 func TestInteropCollisions(t *testing.T) {
 	needRoot(t)
+	const group = "modp4096"
 	t.Run("child", func(t *testing.T) {
 		p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
-			r.IKE += " need_pfs on;"
-			r.IPsec = "ipsec_sa_lifetime_time 5 sec;"
-			s.ESP = "aes128gcm16-curve25519"
+			r.IKE = "kmp_enc_alg { aes_gcm,128; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { " + group + "; }; need_pfs on;"
+			s.IKE, s.ESP = "aes128gcm16-prfsha256-"+group, "aes128gcm16-"+group
 		})
-		p.collide(t, "CHILD_REKEY collision with CHILD_REKEY", []string{"--rekey", "--child", "net"}, func(s agent.IKEStatus) *time.Time {
-			return s.Children[0].Established
+		p.collide(t, "CHILD_REKEY collision with CHILD_REKEY", []string{"--child", "net"}, func(s agent.IKEStatus) string {
+			return s.Children[0].SPIIn
 		})
 	})
 	t.Run("IKE SA", func(t *testing.T) {
-		p := newSwanPairWith(t, "v4", suites[0], func(r *peerConfig, s *swanConnection) {
-			r.IKE += " kmp_sa_lifetime_time 5 sec;"
+		p := newSwanPairWith(t, "v6", suites[0], func(r *peerConfig, s *swanConnection) {
+			r.IKE = "kmp_enc_alg { aes_gcm,128; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { " + group + "; };"
+			s.IKE = "aes128gcm16-prfsha256-" + group
 		})
-		p.collide(t, "IKE_REKEY collision with IKE_REKEY", []string{"--rekey", "--ike", "peer"}, func(s agent.IKEStatus) *time.Time {
-			return s.Established
+		p.collide(t, "IKE_REKEY collision with IKE_REKEY", []string{"--ike", "peer"}, func(s agent.IKEStatus) string {
+			if s.Initiator {
+				return s.SPIi
+			}
+			return s.SPIr
 		})
 	})
 }
 
-// collide has both ends rekey at once until strongSwan speaks of a collision.
-// racoon2's SA has a lifetime of 5 s, which ends softly after 4 to 4.5 s.
-func (p *swanPair) collide(t *testing.T, collision string, rekey []string, born func(agent.IKEStatus) *time.Time) {
+// collide has both ends rekey at once until strongSwan has spoken of a few
+// collisions: the nonces decide who wins each.
+func (p *swanPair) collide(t *testing.T, collision string, theirs []string, ours func(agent.IKEStatus) string) {
 	t.Helper()
-	const most = 20
-	ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
+	const enough, most = 4, 20
+	ping(t, p.left, p.left.inner, p.right.inner, 60*time.Second)
 	rounds := 0
-	for ; rounds < most && !strings.Contains(p.s.log(), collision); rounds++ {
-		time.Sleep(time.Until(born(p.r.status().IKESAs[0]).Add(3500 * time.Millisecond)))
-		p.stopped(func() {
-			p.s.swanctl(rekey...)
-			time.Sleep(1200 * time.Millisecond)
+	for ; rounds < most && strings.Count(p.s.log(), collision) < enough; rounds++ {
+		spi := ours(p.established()[0])
+		var both sync.WaitGroup
+		both.Go(func() {
+			if _, err := p.r.ctl("sa", "rekey", spi); err != nil {
+				t.Error(err)
+			}
 		})
-		p.settled(t)
+		both.Go(func() {
+			if out, err := p.s.trySwanctl(append([]string{"--rekey"}, theirs...)...); err != nil {
+				t.Logf("strongSwan had nothing to rekey: %v: %s", err, out)
+			}
+		})
+		both.Wait()
+		p.rekeyed(t, spi)
 		ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
 		ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
 	}
 	t.Logf("%d rounds", rounds)
-	if !strings.Contains(p.s.log(), collision) {
-		t.Errorf("strongSwan knows of no %s in %d rounds", collision, rounds)
+	if n := strings.Count(p.s.log(), collision); n < enough {
+		t.Errorf("strongSwan knows of %d times %s in %d rounds", n, collision, rounds)
 	}
 }
 
-// stopped runs f while racoon2's process is stopped.
-func (p *swanPair) stopped(f func()) {
-	_ = p.r.cmd.Process.Signal(syscall.SIGSTOP)
-	defer func() { _ = p.r.cmd.Process.Signal(syscall.SIGCONT) }()
-	f()
+// rekeyed waits until racoon2 has nothing with an SPI any more, and both ends agree.
+func (p *swanPair) rekeyed(t *testing.T, spi string) {
+	t.Helper()
+	waitFor(t, 60*time.Second, "the successor of "+spi, func() bool {
+		return !strings.Contains(p.r.mustCtl("status", "--json"), spi) && !strings.Contains(p.s.sas(), "REKEYING")
+	})
+	p.settled(t)
 }
 
 // A NAT stands before either of the two; the one behind it begins.

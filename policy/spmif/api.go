@@ -72,7 +72,7 @@ type Changes interface {
 	ShowSA(name string) (json.RawMessage, error)
 	// DeleteSA deletes the IKE SA or child with an SPI of this host, telling the peer.
 	DeleteSA(spi uint64) error
-	// RekeySA has the child with this inbound SPI take new keys.
+	// RekeySA has the IKE SA or the child with this SPI of the agent's host take new keys.
 	RekeySA(spi uint64) error
 	// Initiate asks for the child of a selector (SA INITIATE).
 	Initiate(selector string) error

@@ -90,7 +90,7 @@ func (c *Client) SAShow(name string) (json.RawMessage, error) {
 // SADelete deletes the IKE SA or the child with an SPI of the agent's host.
 func (c *Client) SADelete(spi uint64) error { return c.change("SA DELETE", fmt.Sprintf("%x", spi)) }
 
-// SARekey has the child with this inbound SPI take new keys.
+// SARekey has the IKE SA or the child with this SPI of the agent's host take new keys.
 func (c *Client) SARekey(spi uint64) error { return c.change("SA REKEY", fmt.Sprintf("%x", spi)) }
 
 // SADown deletes the children of a selector, and has them stay down until
