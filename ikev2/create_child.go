@@ -41,12 +41,25 @@ func (t *childTask) start(sa *ikeSA) {
 			return
 		}
 		t.child = c
-		if groups := t.groups(); len(groups) > 0 {
-			t.makeKey(sa, groups[0])
+		if group := t.firstGroup(); group != transform.KE_NONE {
+			t.makeKey(sa, group)
 			return
 		}
 		t.send(sa)
 	})
+}
+
+// firstGroup is the group to begin with: that which the peer took for what is
+// replaced, or the first configured one.
+func (t *childTask) firstGroup() transform.KE {
+	groups := t.groups()
+	switch {
+	case len(groups) == 0:
+		return transform.KE_NONE
+	case t.replace != nil && slices.Contains(groups, t.replace.suite.ke):
+		return t.replace.suite.ke
+	}
+	return groups[0]
 }
 
 // groups are those of the child's proposals, each once.
@@ -161,8 +174,14 @@ func (sa *ikeSA) childAnswer(_ *row, m *received) {
 // old one.
 func (t *childTask) accepted(sa *ikeSA, m *received, nr, shared []byte) {
 	ni := t.ni
+	// What loses a collision never sends: the peer deletes it at the first word of this
+	// host, while the old one, and then the peer's own, still carry everything.
+	t.child.outWaits = t.loses(lowest(ni, nr))
 	t.accept(sa, m, ni, nr, shared, func(problem string) {
 		switch {
+		case t.replace != nil && slices.Contains(t.deleted, uint32(t.child.spiOut)):
+			t.replace.rekeying = false
+			t.replace.close("the peer has deleted its successor already")
 		case t.replace != nil:
 			t.replace.rekeying = false
 			if problem == "" {

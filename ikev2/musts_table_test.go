@@ -59,7 +59,7 @@ func TestMUSTs(t *testing.T) {
 		file    string
 		columns int
 		least   int // rows
-	}{{"rfc7296-musts.txt", 4, 180}, {"themes.txt", 3, 35}} {
+	}{{"rfc7296-musts.txt", 4, 180}, {"themes.txt", 3, 35}, {"rekey-cases.txt", 4, 49}} {
 		data, err := os.ReadFile(filepath.Join("testdata", table.file))
 		if err != nil {
 			t.Fatal(err)

@@ -51,18 +51,26 @@ func (t *childTask) settle(sa *ikeSA, low []byte) {
 	old := t.replace
 	sa.e.trace(trace.Info, reasonChildRekeyed, "child SA rekeyed", t.child.attrs()...)
 	gone := old.state == childGone // the peer was through with its own rekey
-	if old.peers != nil && (old.peers.state == childUp || gone) && bytes.Compare(low, old.peersLow) < 0 {
+	if t.loses(low) {
 		if !gone {
 			old.state = childReplaced // the peer deletes it
 		}
 		t.child.close("both ends rekeyed at once, and the other child stays")
 		return
 	}
+	t.child.takeOver() // where it seemed to lose before it was installed
 	if gone {
 		return
 	}
 	old.peers = nil // which the peer deletes, if there is one
 	old.close("it was rekeyed")
+}
+
+// loses says that the peer's rekeying of the same child stands, and this host's had the
+// lowest of the four nonces, of which low is the lower one.
+func (t *childTask) loses(low []byte) bool {
+	old := t.replace
+	return old != nil && old.peers != nil && (old.peers.state == childUp || old.state == childGone) && bytes.Compare(low, old.peersLow) < 0
 }
 
 // close deletes a child and tells the peer. Its SAs stay until the peer has
