@@ -2,21 +2,20 @@ package ikev2
 
 import (
 	"racoon2/ikev2/message"
-	"racoon2/kernel"
 	"racoon2/kernel/trace"
 )
 
 // What a responder's narrowing leaves over (RFC 7296 §2.9): ADDITIONAL_TS_POSSIBLE
-// says that the rest is to be had in other SAs, SINGLE_PAIR_REQUIRED that a packet's
-// own addresses must be asked for. This host never sends the latter, because nothing
-// in racoon2.conf asks for an SA for each pair of addresses, and responders are to
-// narrow instead.
+// says that the rest is to be had in other SAs.
 
 // otherFits says that the choice of fit i leaves something out that was asked for and
 // that another fit would carry. A peer that rekeys keeps to what it had.
 func (sa *ikeSA) otherFits(fits []childAnswer, i int, f childAnswer, tsi, tsr []message.TrafficSelector) bool {
 	if coversAll(f.tsi, tsi) && coversAll(f.tsr, tsr) {
 		return false
+	}
+	if f.conf.PerPair {
+		return true // for other pairs
 	}
 	for j, other := range fits {
 		if j != i && !other.traffic.within(f.traffic) {
@@ -76,24 +75,4 @@ func untouched(list, others []message.TrafficSelector) []message.TrafficSelector
 		}
 	}
 	return out
-}
-
-// pairOf is the traffic of one packet.
-func pairOf(packet *kernel.Selector) *trafficSet {
-	l, r := selectorTS(*packet)
-	return &trafficSet{[]message.TrafficSelector{l}, []message.TrafficSelector{r}}
-}
-
-// singlePair asks again for the packet's own traffic alone, once.
-func (t *childTask) singlePair(sa *ikeSA) bool {
-	if t.want.packet == nil || t.want.only != nil || t.replace != nil {
-		return false
-	}
-	sa.e.trace(trace.Info, reasonNarrowed, "the peer wants a single pair of addresses; asking for the packet's", sa.attrs(attr("child", t.want.child.Name))...)
-	again := &childTask{negotiation: negotiation{want: t.want}, limit: t.limit}
-	again.want.only = pairOf(t.want.packet)
-	t.drop("it is asked for with a single pair of addresses")
-	sa.x.queue = append(sa.x.queue, again)
-	sa.taskDone()
-	return true
 }

@@ -87,49 +87,6 @@ func TestAdditionalTSPossible(t *testing.T) {
 	})
 }
 
-// SINGLE_PAIR_REQUIRED: asked again with the packet's own addresses alone, once;
-// without a packet there is nothing to ask with (RFC 7296 §2.9).
-func TestSinglePairRequired(t *testing.T) {
-	single := []message.Payload{notify(message.SINGLE_PAIR_REQUIRED, nil)}
-	for _, again := range []bool{false, true} {
-		w, a, b := pair(t)
-		a.initiate()
-		w.settle()
-		w.advance(time.Minute)
-		from := len(w.sent)
-		a.askAgain()
-		w.wire = nil // the request is answered by hand
-		b.forgeAnswer(a, message.CREATE_CHILD_SA, single)
-		if again {
-			w.wire = nil
-			b.forgeAnswer(a, message.CREATE_CHILD_SA, single)
-			if len(a.failures) != 1 || len(a.e.all()[0].x.queue) != 0 {
-				t.Errorf("failures %+v", a.failures)
-			}
-			w.wantUp(a, b, 1, 1)
-			continue
-		}
-		w.settle()
-		w.wantUp(a, b, 1, 2)
-		for _, p := range opened(t, a.e.all()[0], w.sent[from+1]) {
-			if ts, ok := p.(*message.TS); ok && (len(ts.Selectors) != 1 || ts.Selectors[0].Start != ts.Selectors[0].End) {
-				t.Errorf("asked with %s", tsList(ts.Selectors))
-			}
-		}
-	}
-	w, a, b := pair(t)
-	b.change(func(_ *Settings, _ *Remote, c *Child) { c.Proposals[0].Encr[0].KeyBits = 256 })
-	a.initiate()
-	w.settle() // IKE SA without a child
-	w.advance(time.Minute)
-	a.initiate()
-	w.wire = nil
-	b.forgeAnswer(a, message.CREATE_CHILD_SA, single)
-	if len(a.failures) != 2 {
-		t.Errorf("failures %+v", a.failures)
-	}
-}
-
 // NO_ADDITIONAL_SAS is remembered: further children go into another IKE SA at once,
 // and an IKE SA whose rekeying is refused with it is replaced by a new one.
 func TestNoAdditionalSAsObeyed(t *testing.T) {

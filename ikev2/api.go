@@ -47,6 +47,7 @@ type Remote struct {
 	SendIDr  bool // send_peers_id
 
 	Check            ProposalCheck
+	TunnelInstead    bool // a peer that asks for transport mode where a child has tunnel mode gets that (RFC 7296 §1.3.1)
 	ParentStrength   bool // no child has a longer key than its IKE SA (parent_child_strength)
 	NoInitialContact bool // INITIAL_CONTACT is not sent (RFC 7296 §2.4)
 	Padding          Padding
@@ -148,6 +149,9 @@ type Child struct {
 	Mode    kernel.Mode
 	Level   kernel.Level
 	ReqID   uint32
+
+	// PerPair gives each pair of addresses SAs of its own.
+	PerPair bool
 
 	// Childless makes even the first child in CREATE_CHILD_SA, with a key exchange
 	// of its own, where the peer takes IKE_AUTH without one (RFC 6023).

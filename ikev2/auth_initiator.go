@@ -148,11 +148,7 @@ func (sa *ikeSA) firstChild(s *setup, m *received) {
 	case n == nil && find[*message.SA](m) != nil:
 		sa.malformed(m, "a child that nobody asked for")
 	case n == nil:
-	case refusal != nil && refusal.Kind == message.SINGLE_PAIR_REQUIRED && n.want.packet != nil:
-		n.drop("the peer wants a single pair of addresses")
-		again := &childTask{negotiation: negotiation{want: n.want}}
-		again.want.only = pairOf(n.want.packet)
-		sa.enqueue(again)
+	case refusal != nil && refusal.Kind == message.SINGLE_PAIR_REQUIRED && (&childTask{negotiation: *n}).singlePair(sa):
 	case refusal != nil || find[*message.SA](m) == nil:
 		n.refused(sa, refusal)
 	default:

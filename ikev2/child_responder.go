@@ -188,6 +188,7 @@ func (sa *ikeSA) confirmChild(m *received, a *childAnswer, c *childSA) {
 	sa.respond(m, list)
 	c.up()
 	if a.replace != nil {
+		a.replace.sayNarrowed(c)
 		a.replace.replacedByPeer(c, lowest(a.ni, a.nr))
 	}
 }
@@ -215,35 +216,57 @@ func (sa *ikeSA) chooseChild(m *received, a *childAnswer) *refusal {
 	if transport {
 		tsi, tsr = sa.asSeenHere(tsi, tsr)
 	}
-	var fits []childAnswer
-	asked, mode := requestedMode(transport), ""
-	for _, conf := range confs {
-		if conf.Mode != asked {
-			if len(matchTraffic(conf, sa, tsi, tsr)) > 0 && mode == "" {
-				mode = fmt.Sprintf("mode: peer asks for %s; %s has %s", modeName(asked), conf.place(), modeName(conf.Mode))
-			}
-			continue
-		}
-		fits = append(fits, matchTraffic(conf, sa, tsi, tsr)...)
+	asked := requestedMode(transport)
+	fits, mode := sa.ofMode(confs, asked, tsi, tsr)
+	if len(fits) == 0 && mode != nil && transport && sa.remote.TunnelInstead {
+		// RFC 7296 §1.3.1: the initiator takes the tunnel or deletes it.
+		tsi, tsr = m.selectors(true), m.selectors(false)
+		sa.e.trace(trace.Info, reasonModeMismatch, fmt.Sprintf("the peer asks for transport and gets tunnel, which %s has", mode.place()), sa.attrs()...)
+		fits, _ = sa.ofMode(confs, kernel.Tunnel, tsi, tsr)
 	}
-	if len(fits) == 0 && mode != "" {
-		return &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonModeMismatch, text: mode}
-	}
-	if len(fits) == 0 {
+	switch {
+	case len(fits) == 0 && mode != nil:
+		return &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonModeMismatch,
+			text: fmt.Sprintf("mode: peer asks for %s; %s has %s", modeName(asked), mode.place(), modeName(mode.Mode))}
+	case len(fits) == 0:
 		return sa.noTraffic(tsi, tsr)
 	}
+	fits, vague := ownPairs(fits, tsi, tsr)
+	if len(fits) == 0 {
+		return singlePairRequired(vague, tsi, tsr)
+	}
 	slices.SortStableFunc(fits, func(x, y childAnswer) int {
-		return rank(y, tsi, tsr) - rank(x, tsi, tsr)
+		return rank(y, a.replace, tsi, tsr) - rank(x, a.replace, tsi, tsr)
 	})
 	return sa.chooseProposal(m, a, fits, tsi, tsr)
 }
 
-// rank is 1 for traffic that holds the first selector of both sides.
-func rank(a childAnswer, tsi, tsr []message.TrafficSelector) int {
-	if coversAll(a.tsi, tsi[:1]) && coversAll(a.tsr, tsr[:1]) {
-		return 1
+// ofMode are the parts of the request that children of a mode would carry, and the
+// first child that would if it had that mode.
+func (sa *ikeSA) ofMode(confs []*Child, asked kernel.Mode, tsi, tsr []message.TrafficSelector) (fits []childAnswer, other *Child) {
+	for _, conf := range confs {
+		fit := matchTraffic(conf, sa, tsi, tsr)
+		if conf.Mode == asked {
+			fits = append(fits, fit...)
+		} else if len(fit) > 0 && other == nil {
+			other = conf
+		}
 	}
-	return 0
+	return fits, other
+}
+
+// rank is higher for traffic that holds all of what is replaced (RFC 7296 §2.9.2: a
+// responder does not narrow it), and then for what holds the first selector of both
+// sides.
+func rank(a childAnswer, replaced *childSA, tsi, tsr []message.TrafficSelector) int {
+	n := 0
+	if replaced != nil && replaced.traffic.within(a.traffic) {
+		n += 2
+	}
+	if coversAll(a.tsi, tsi[:1]) && coversAll(a.tsr, tsr[:1]) {
+		n++
+	}
+	return n
 }
 
 // matchTraffic narrows the peer's selectors to each of a child's sets.

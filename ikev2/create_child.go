@@ -273,7 +273,7 @@ func (t *childTask) notFound(sa *ikeSA) {
 	sa.e.trace(trace.ProtoWarn, reasonChildNotFound, "the peer does not know the child SA that this host rekeys", old.attrs()...)
 	t.drop("the peer does not know the old one")
 	old.remove("the peer does not know it")
-	sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: want{child: old.conf}}})
+	sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: old.again()}})
 	sa.taskDone()
 }
 

@@ -21,6 +21,11 @@ func (e *Engine) initiate(in Initiate) {
 		e.do(InitiateFailed{Remote: in.Remote, Child: in.Child, Reason: why})
 		return
 	}
+	if why := c.needsPacket(in.Packet); why != "" {
+		e.trace(trace.InternalWarn, reasonSinglePair, "cannot initiate: "+why, attr("remote", in.Remote), attr("child", in.Child))
+		e.do(InitiateFailed{Remote: in.Remote, Child: in.Child, Reason: why})
+		return
+	}
 	if e.underWay(r, c) || e.alreadyUp(r, c, in.Packet) {
 		return
 	}

@@ -192,7 +192,7 @@ func (sa *ikeSA) invalidSPI(n *message.Notify) {
 	}
 	sa.e.trace(trace.ProtoWarn, reasonChildNotFound, "the peer has no SA for packets of a child", c.attrs()...)
 	c.close("the peer does not have it")
-	sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: want{child: c.conf}}})
+	sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: c.again()}})
 }
 
 // unprotected takes a message without an SK payload on an IKE SA. Nobody signed

@@ -149,7 +149,7 @@ func (c *childSA) cannotFollow() {
 	again := c.state == childUp && !c.rekeying && !(sa.mob.agreed && !sa.began)
 	c.close("the addresses are others, and it is in transport mode")
 	if again {
-		sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: want{child: c.conf}}})
+		sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: c.again()}})
 	}
 	sa.pump()
 }

@@ -40,6 +40,11 @@ func (n *negotiation) payloads(sa *ikeSA, use keUse) (list []message.Payload, wh
 		set, ok = n.replace.traffic, true
 	case n.want.only != nil:
 		set, ok = *n.want.only, true
+	case c.conf.PerPair && ok && !set.single():
+		if why := c.conf.needsPacket(n.want.packet); why != "" {
+			return nil, why
+		}
+		set, ok = c.conf.pairOf(sa, n.want.packet)
 	}
 	if !ok {
 		return nil, fmt.Sprintf("%s has no traffic for %s", c.conf.place(), sa.peer.Addr())
@@ -188,10 +193,8 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 			tsList(local), tsList(remote), tsList(n.sent.local), tsList(n.sent.remote))
 	}
 	c.traffic = trafficSet{dropCovered(local), dropCovered(remote)}
-	if n.replace != nil && !n.replace.traffic.within(c.traffic) {
-		// RFC 7296 §2.9.2: it must not. Part of the traffic is more than none of it.
-		sa.e.trace(trace.ProtoWarn, reasonNarrowed, fmt.Sprintf("the peer narrows a child SA that is rekeyed to %s to %s", tsList(local), tsList(remote)),
-			c.attrs(attr("was", tsList(n.replace.traffic.local)+" to "+tsList(n.replace.traffic.remote)))...)
+	if n.replace != nil {
+		n.replace.sayNarrowed(c)
 	}
 	if other := n.useless(sa); other != nil {
 		return reasonTSUnacceptable, fmt.Errorf("traffic selectors: peer narrows to %s to %s, without the packet that asked (%v); child %v carries the rest already",
@@ -240,6 +243,8 @@ func (n *negotiation) refused(sa *ikeSA, refusal *message.Notify) {
 		reason = reasonNoProposal
 	case message.TS_UNACCEPTABLE:
 		reason = reasonTSUnacceptable
+	case message.SINGLE_PAIR_REQUIRED:
+		reason = reasonSinglePair
 	case message.INVALID_KE_PAYLOAD:
 		reason = reasonInvalidKE
 	case message.NO_ADDITIONAL_SAS:

@@ -38,6 +38,7 @@ const (
 	// why a child SA is not set up
 	reasonTSUnacceptable  = "ts_unacceptable"
 	reasonNarrowed        = "narrowed"      // the peer grants part of the traffic; more is to be had in other child SAs
+	reasonSinglePair      = "single_pair"   // an SA carries one pair of addresses, and none is named
 	reasonModeMismatch    = "mode_mismatch" // transport asked, tunnel configured, or the reverse
 	reasonKernel          = "kernel"        // the kernel refused an SA
 	reasonNoAdditionalSAs = "no_additional_sas"

@@ -109,15 +109,17 @@ func (sa *ikeSA) reauthenticate() {
 	}
 }
 
-// missing are the selectors of old's children that the IKE SA in its place has
-// not yet and that were not tried before, each once.
-func missing(old, heir *ikeSA, tried []*Child) []want {
+// missing are the selectors of old's children, and pairs of addresses where each has
+// SAs of its own, that the IKE SA in its place has not yet and that were not tried
+// before, each once.
+func missing(old, heir *ikeSA, tried []want) []want {
 	var list []want
 	for _, c := range old.children {
-		there := heir != nil && slices.ContainsFunc(heir.children, func(o *childSA) bool { return o.conf == c.conf && o.state == childUp })
-		listed := slices.ContainsFunc(list, func(w want) bool { return w.child == c.conf })
-		if c.state == childUp && !there && !listed && !slices.Contains(tried, c.conf) {
-			list = append(list, want{child: c.conf})
+		w := c.again()
+		there := heir != nil && slices.ContainsFunc(heir.children, func(o *childSA) bool { return w.is(o) && o.state == childUp })
+		done := func(w want) bool { return w.is(c) }
+		if c.state == childUp && !there && !slices.ContainsFunc(list, done) && !slices.ContainsFunc(tried, done) {
+			list = append(list, w)
 		}
 	}
 	return list
@@ -141,7 +143,7 @@ func (e *Engine) reauthFailed(s *setup, text string) bool {
 // queue behind the children, and takes those along that the old one got meanwhile.
 type retireTask struct {
 	old   *ikeSA
-	tried []*Child
+	tried []want
 }
 
 func (t *retireTask) start(sa *ikeSA) {
@@ -153,7 +155,7 @@ func (t *retireTask) start(sa *ikeSA) {
 	if more := missing(old, sa, t.tried); len(more) > 0 {
 		next := &retireTask{old: old, tried: t.tried}
 		for _, w := range more {
-			next.tried = append(next.tried, w.child)
+			next.tried = append(next.tried, w)
 			sa.x.queue = append(sa.x.queue, &childTask{negotiation: negotiation{want: w}})
 		}
 		sa.x.queue = append(sa.x.queue, next)

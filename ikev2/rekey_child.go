@@ -2,6 +2,7 @@ package ikev2
 
 import (
 	"bytes"
+	"fmt"
 
 	"racoon2/kernel/trace"
 )
@@ -64,6 +65,17 @@ func (t *childTask) settle(sa *ikeSA, low []byte) {
 	}
 	old.peers = nil // which the peer deletes, if there is one
 	old.close("it was rekeyed")
+}
+
+// sayNarrowed tells that the successor carries less. RFC 7296 §2.9.2: it must not, unless
+// a policy has changed. Part of the traffic is more than none of it.
+func (c *childSA) sayNarrowed(next *childSA) {
+	was, is := c.traffic, next.traffic
+	if was.within(is) {
+		return
+	}
+	c.sa.e.trace(trace.ProtoWarn, reasonNarrowed, fmt.Sprintf("the peer narrows a child SA that is rekeyed to %s to %s", tsList(is.local), tsList(is.remote)),
+		next.attrs(attr("was", tsList(was.local)+" to "+tsList(was.remote)))...)
 }
 
 // loses says that the peer's rekeying of the same child stands, and this host's had the

@@ -307,3 +307,64 @@ func TestPassive(t *testing.T) {
 	w.settle()
 	w.wantUp(a, b, 1, 1)
 }
+
+// selector_check: a responder whose child has tunnel mode declines transport mode where
+// the word says obey, and refuses otherwise; the other way round there is nothing to
+// decline (RFC 7296 §1.3.1).
+func TestSelectorCheck(t *testing.T) {
+	mode := func(m kernel.Mode) func(*Settings, *Remote, *Child) {
+		return func(_ *Settings, _ *Remote, c *Child) { c.Mode = m }
+	}
+	hosts := func(w *world, a, b *node) {
+		a.change(func(_ *Settings, _ *Remote, c *Child) {
+			c.Outbound = []kernel.Selector{selector("192.0.2.1/32", "192.0.2.2/32")}
+		})
+		b.change(func(_ *Settings, _ *Remote, c *Child) {
+			c.Outbound = []kernel.Selector{selector("192.0.2.2/32", "192.0.2.1/32")}
+		})
+	}
+	for _, c := range []struct {
+		name       string
+		obey       bool
+		asks, has  kernel.Mode
+		granted    bool   // by the responder
+		complaints string // the responder's, where it refuses
+	}{
+		{"transport of a tunnel, exact", false, kernel.Transport, kernel.Tunnel, false, "mode: peer asks for transport; selector tokyo_out (racoon2.conf:40) has tunnel"},
+		{"transport of a tunnel, obey", true, kernel.Transport, kernel.Tunnel, true, ""},
+		{"tunnel of transport, exact", false, kernel.Tunnel, kernel.Transport, false, "mode: peer asks for tunnel; selector tokyo_out (racoon2.conf:40) has transport"},
+		{"tunnel of transport, obey", true, kernel.Tunnel, kernel.Transport, false, "mode: peer asks for tunnel; selector tokyo_out (racoon2.conf:40) has transport"},
+		{"the same, obey", true, kernel.Transport, kernel.Transport, true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, a, b := pair(t)
+			hosts(w, a, b)
+			a.change(mode(c.asks))
+			b.change(mode(c.has))
+			b.change(func(_ *Settings, r *Remote, _ *Child) { r.TunnelInstead = c.obey })
+			installed := map[kernel.Mode]int{}
+			b.kernel.fail = func(op kernel.Op) error {
+				if add, ok := op.(kernel.AddSA); ok {
+					installed[add.SA.Mode]++
+				}
+				return nil
+			}
+			a.initiate()
+			w.settle()
+			switch {
+			case !c.granted:
+				wantWords(t, b.wantReason(reasonModeMismatch).Text, c.complaints)
+				w.wantUp(a, b, 1, 0)
+			case c.asks != c.has:
+				if installed[kernel.Tunnel] != 2 || len(installed) != 1 {
+					t.Errorf("installed %v", installed)
+				}
+				// This initiator takes no tunnel for transport: it deletes it.
+				a.wantReason(reasonModeMismatch)
+				w.wantUp(a, b, 1, 0)
+			default:
+				w.wantUp(a, b, 1, 1)
+			}
+		})
+	}
+}
