@@ -31,6 +31,7 @@ func (c *compiler) child(p config.Pair) {
 		ReqID: c.reqIDs.of(p),
 
 		Binding: c.binding(pol),
+		PerPair: pol.PerPair,
 
 		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
 	}
@@ -39,6 +40,10 @@ func (c *compiler) child(p config.Pair) {
 		child.Inbound = p.Inbound.Name
 	}
 	child.Outbound, child.Dynamic = c.childTraffic(p)
+	if pol.PerPair && pol.Start && !slices.ContainsFunc(child.Outbound, func(s kernel.Selector) bool { return s.Src.IsSingleIP() && s.Dst.IsSingleIP() }) {
+		c.find(config.Warning, s.Pos, "start-per-pair", "leave start out, or give the selector a host at each end",
+			"start of policy %q has no effect on selector %q: with sa_per_pair only packets tell for which addresses SAs are wanted", pol.Name, s.Name)
+	}
 	bundles := c.bundles(pol)
 	if len(bundles) > 0 {
 		bundle := bundles[0]

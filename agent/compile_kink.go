@@ -210,6 +210,9 @@ func (c *compiler) kinkChild(p config.Pair) {
 			"remote %s has no peers_principal, and selector %s and /etc/hosts name nobody", pol.RemoteIndex, s.Name)
 		return
 	}
+	if pol.PerPair {
+		c.find(config.Warning, pol.Pos, "no-effect", "", "sa_per_pair has no effect with KINK, which has SAs for whole selectors")
+	}
 	bundles := c.bundles(pol)
 	child := &kink.Child{
 		Name: s.Name, Where: where(s.Pos), Mode: modeOf(pol.Mode), Level: levelOf(pol.Level), ReqID: c.reqIDs.of(p),

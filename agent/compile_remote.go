@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ func (c *compiler) remote(r *config.Remote) *ikev2.Remote {
 		VerifyID:       k.VerifyID,
 		SendIDr:        k.SendPeersID,
 		Check:          proposalCheck(k.ProposalCheck),
+		TunnelInstead:  k.SelectorCheck == config.CheckObey,
 		ParentStrength: k.ParentStrength,
 		NATTraversal:   k.NATTraversal != config.NATOff,
 		ForceNAT:       k.NATTraversal == config.NATForce,
@@ -194,7 +196,8 @@ func (c *compiler) addressIdentity(id config.ID, directive string) (ikev2.Identi
 }
 
 // readSharedKey reads the pre-shared key. The octets of the file are the key, all
-// of them, as in the original.
+// of them, as in the original; only the configuration says that they are hexadecimal
+// (RFC 7296 §2.15), so that no file that is in use becomes another key.
 func (c *compiler) readSharedKey(k *config.IKEv2) []byte {
 	if k.PreSharedKey == "" {
 		return nil // config has said so where a key is needed
@@ -205,6 +208,13 @@ func (c *compiler) readSharedKey(k *config.IKEv2) []byte {
 		c.find(config.Error, k.PreSharedKeyPos, "key-file", secretHint(k.PreSharedKey, err), "pre_shared_key %s: %v", k.PreSharedKey, err)
 	case len(key) == 0:
 		c.find(config.Error, k.PreSharedKeyPos, "key-file", secretHint(k.PreSharedKey, errEmpty), "pre_shared_key %s: %v", k.PreSharedKey, errEmpty)
+	case k.PreSharedKeyHex:
+		if key, err = fromHex(key); err != nil {
+			c.find(config.Error, k.PreSharedKeyPos, "key-hex", "leave hex out, if the octets of the file are the key", "pre_shared_key hex %s: %v", k.PreSharedKey, err)
+		}
+	case looksHex(key):
+		c.find(config.Warning, k.PreSharedKeyPos, "key-hex", fmt.Sprintf("write: pre_shared_key hex %q; if the digits are meant", k.PreSharedKey),
+			"pre_shared_key %s: the file begins with 0x and holds hexadecimal digits; its octets as they stand are the key", k.PreSharedKey)
 	case key[len(key)-1] == '\n':
 		c.find(config.Advice, k.PreSharedKeyPos, "key-newline", "write the file without it, as `printf %s SECRET` does",
 			"pre_shared_key %s: the newline at the end of the file is part of the key", k.PreSharedKey)

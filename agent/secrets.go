@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -77,4 +79,26 @@ func bare(err error) error {
 		return e.Err
 	}
 	return err
+}
+
+// fromHex decodes a key that is written in hexadecimal: an even number of digits, with
+// or without 0x in front, and perhaps space around them. The error tells nothing of them.
+func fromHex(file []byte) ([]byte, error) {
+	digits := bytes.TrimSpace(file)
+	if len(digits) > 1 && digits[0] == '0' && digits[1]|0x20 == 'x' {
+		digits = digits[2:]
+	}
+	key := make([]byte, hex.DecodedLen(len(digits)))
+	if _, err := hex.Decode(key, digits); err != nil || len(key) == 0 {
+		clear(key)
+		return nil, errors.New("it does not hold an even number of hexadecimal digits")
+	}
+	return key, nil
+}
+
+// looksHex says that somebody may have meant hexadecimal digits.
+func looksHex(file []byte) bool {
+	key, err := fromHex(file)
+	clear(key)
+	return err == nil && len(file) > 1 && file[0] == '0' && file[1]|0x20 == 'x'
 }

@@ -63,7 +63,7 @@ func familiesMeet(src, dst []Address) bool {
 
 // checkClearPolicy warns of IPsec in a policy that uses none.
 func (r *resolver) checkClearPolicy(p *Policy, v view) {
-	for _, word := range []string{"remote_index", "ipsec_index", "ipsec_mode", "my_sa_ipaddr", "peers_sa_ipaddr", "start", "xfrm_interface", "hw_offload", "mss_clamp"} {
+	for _, word := range []string{"remote_index", "ipsec_index", "ipsec_mode", "my_sa_ipaddr", "peers_sa_ipaddr", "start", "sa_per_pair", "xfrm_interface", "hw_offload", "mss_clamp"} {
 		e := v.own.get(word)
 		if e == nil {
 			continue

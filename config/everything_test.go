@@ -78,7 +78,7 @@ selector ping { direction outbound; src ::1; dst ::1; upper_layer_protocol ipv6-
 policy plain {
 	action auto_ipsec; install off; remote_index all; ipsec_index { both; authenticated; }; ipsec_mode tunnel; ipsec_level unique;
 	my_sa_ipaddr MY_IPV6; peers_sa_ipaddr 2001:db8::2; initial_child_ke immediate;
-	start on; if_id 0x80000001; xfrm_interface ipsec0; mark 0x10/0xff; hw_offload crypto; mss_clamp pmtu;
+	start on; sa_per_pair on; if_id 0x80000001; xfrm_interface ipsec0; mark 0x10/0xff; hw_offload crypto; mss_clamp pmtu;
 };
 policy roaming { action auto_ipsec; remote_index heir; };
 policy fixed { action static_ipsec; ipsec_index keyed; peers_sa_ipaddr 192.0.2.2; };

@@ -145,6 +145,7 @@ type Common struct {
 
 	AuthMethods     []AuthMethod
 	PreSharedKey    string // path; "" when not given
+	PreSharedKeyHex bool   // the file holds hexadecimal digits
 	PreSharedKeyPos Pos    // of pre_shared_key; not valid when not given
 	MyKey           *PublicKey
 	PeersKey        *PublicKey
@@ -289,6 +290,7 @@ type Policy struct {
 
 	InitialChildKE InitialChildKE
 
+	PerPair       bool     // sa_per_pair: each pair of addresses has SAs of its own
 	Start         bool     // initiate when the agent starts, and again when the SA is lost
 	IfID          uint32   // interface identifier of SAs and policies (XFRM); 0: none
 	XFRMInterface string   // network device that carries IfID; "": none

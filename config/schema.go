@@ -125,7 +125,7 @@ var kmpDirectives = []directive{
 	{name: "nat_traversal", where: inIKE, value: oneOf(natWords)},
 	{name: "my_id", where: inIKE, value: idList},
 	{name: "peers_id", where: inIKE, value: idList},
-	{name: "selector_check", where: inIKE, value: oneOf(selectorCheckWords), idle: "an SA of the other mode would carry no packet of the policy, which has one mode; selectors are narrowed as RFC 7296 §2.9 has it", quiet: uint8(CheckExact)},
+	{name: "selector_check", where: inIKE, value: oneOf(selectorCheckWords)},
 	{name: "proposal_check", where: inIKE, value: oneOf(proposalCheckWords)},
 	{name: "random_pad_content", where: inIKE, value: boolean},
 	{name: "random_padlen", where: inIKE, value: boolean},
@@ -145,7 +145,7 @@ var kmpDirectives = []directive{
 	{name: "need_pfs", where: inIKE, value: boolean},
 	{name: "my_public_key", where: inIKE, value: publicKey, idle: "certificates are not built yet"},
 	{name: "peers_public_key", where: inIKE, value: publicKey, idle: "certificates are not built yet"},
-	{name: "pre_shared_key", where: inIKE, value: pathName},
+	{name: "pre_shared_key", where: inIKE, value: keyFile},
 	{name: "dpd_delay", where: inIKE, value: timeSpan},
 }
 
@@ -228,6 +228,7 @@ var trafficDirectives = []directive{
 	{name: "initial_child_ke", where: inPolicy, value: oneOf(initialChildKEWords), idle: notYet, quiet: uint8(InitialChildKEOff)},
 
 	{name: "start", where: inPolicy, value: boolean},
+	{name: "sa_per_pair", where: inPolicy, value: boolean},
 	{name: "if_id", where: inPolicy, value: number32},
 	{name: "xfrm_interface", where: inPolicy, value: interfaceName},
 	{name: "mark", where: inPolicy, value: markValue},

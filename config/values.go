@@ -17,6 +17,7 @@ var (
 	timeSpan   = value{"NUMBER [sec | min | hours | days] | infinite", readTime}
 	text       = value{`"TEXT"`, readText}
 	pathName   = value{`"PATH"`, readText}
+	keyFile    = value{`[hex] "PATH"`, readKeyFile}
 	reference  = value{"NAME", readReference}
 	portNumber = value{"PORT", readPort}
 )
@@ -132,6 +133,29 @@ func eachElement[T any](r *resolver, e *entry, read func([]Item) (T, bool)) (any
 		ok = ok && good
 	}
 	return out, ok
+}
+
+// keyPath is where a key is, and how it is written there.
+type keyPath struct {
+	path string
+	hex  bool // hexadecimal digits; otherwise the octets of the file are the key
+}
+
+func readKeyFile(r *resolver, e *entry) (any, bool) {
+	if len(e.args) == 2 && e.body == nil && e.args[0].Kind == ItemWord && e.args[0].Text == "hex" {
+		_, s, ok := r.singleOf(e, e.args[1:])
+		return keyPath{s, true}, ok && r.notEmpty(e, e.args[1], s)
+	}
+	it, s, ok := r.single(e)
+	return keyPath{path: s}, ok && r.notEmpty(e, it, s)
+}
+
+// notEmpty reports a value of nothing.
+func (r *resolver) notEmpty(e *entry, it Item, s string) bool {
+	if s == "" {
+		r.wants(e, it, "%s is empty", e.dir.name)
+	}
+	return s != ""
 }
 
 func readText(r *resolver, e *entry) (any, bool) {

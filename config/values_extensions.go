@@ -93,6 +93,7 @@ func readMSS(r *resolver, e *entry) (any, bool) {
 // buildExtensions fills what a policy has beyond the original's.
 func (r *resolver) buildExtensions(p *Policy, v view) {
 	p.Start = get(v, "start", false)
+	p.PerPair = get(v, "sa_per_pair", false)
 	p.IfID = get(v, "if_id", uint32(0))
 	p.XFRMInterface = get(v, "xfrm_interface", "")
 	p.HWOffload = Offload(get(v, "hw_offload", uint8(OffloadOff)))

@@ -27,7 +27,8 @@ func (a *app) pskGenerateCommand() *cobra.Command {
 		Short: "Make a pre-shared key of 256 random bits",
 		Long: "Make a pre-shared key of 256 random bits, as text without a newline. It goes to\n" +
 			"the file, which only its owner can read and which must not be there yet, or to\n" +
-			"standard output. Both ends need the same file: every octet of it is the key.",
+			"standard output. Both ends need the same file: every octet of it is the key, also\n" +
+			"those of hexadecimal digits, unless the configuration has `pre_shared_key hex FILE`.",
 		Example: "  racoon2 psk generate /etc/racoon2/psk/tokyo\n  racoon2 psk generate --format hex",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
