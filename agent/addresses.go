@@ -42,6 +42,7 @@ func (a *Agent) addressesChanged() {
 	caps := a.backend.Capabilities()
 	compiled, findings := Compile(before.cfg, CompileOptions{
 		Interfaces: host, ReqIDs: before.compiled.ReqIDs, Kernel: &caps, Names: a.names.addresses,
+		KINK:       KINKOptions{Etc: a.o.Etc},
 		ReadSecret: func(path string) ([]byte, error) { return before.secrets[path], nil },
 	})
 	if findings.HasErrors() {

@@ -119,7 +119,7 @@ func Start(o Options) (*Agent, error) {
 		o.RunDir = DefaultRunDir
 	}
 	if o.Etc == "" {
-		o.Etc = "/etc"
+		o.Etc = defaultEtc
 	}
 	if o.Load == nil {
 		o.Load = func(path string) (*config.Config, config.Findings) {
@@ -224,6 +224,7 @@ func (a *Agent) prepare(caps *kernel.Capabilities, reqIDs map[string]uint32) (*p
 	var more config.Findings
 	p.compiled, more = Compile(cfg, CompileOptions{
 		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs, Names: a.names.addresses, Now: time.Now(),
+		KINK: KINKOptions{Etc: a.o.Etc},
 		ReadSecret: func(path string) ([]byte, error) {
 			key, err := ReadSecret(path)
 			if err == nil {

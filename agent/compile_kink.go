@@ -16,6 +16,7 @@ import (
 // KINKOptions is what KINK is compiled against. The zero value reads the
 // system's files.
 type KINKOptions struct {
+	Etc string // where the hosts file is; "" is /etc
 	// Host finds this host's full name.
 	Host func() string
 	// NamesOf are the names of an address in the hosts file, the official one first.

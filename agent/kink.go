@@ -199,7 +199,7 @@ func peerOf(r *kink.Remote, c *kink.Child, packet *kernel.Selector) netip.AddrPo
 func (a *Agent) principalAt(r *kink.Remote, addr netip.Addr) string {
 	var names []string
 	_ = commands{a}.look(func(res *resolver.Resolver, _ time.Time) { names = res.Names(addr) })
-	hosts := KINKOptions{}
+	hosts := KINKOptions{Etc: a.o.Etc}
 	hosts.complete()
 	for _, name := range append(names, hosts.NamesOf(addr)...) {
 		conf := a.tickets.confOf(r.MyPrincipal)

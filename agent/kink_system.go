@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -30,7 +31,8 @@ func systemKeytab() string {
 
 // complete fills in the system's own for what is not given.
 func (o *KINKOptions) complete() {
-	hosts := sync.OnceValue(readHosts)
+	etc := cmp.Or(o.Etc, defaultEtc)
+	hosts := sync.OnceValue(func() []resolver.HostEntry { return readHosts(filepath.Join(etc, hostsFile)) })
 	if o.NamesOf == nil {
 		o.NamesOf = func(addr netip.Addr) []string { return namesIn(hosts(), addr) }
 	}
@@ -45,8 +47,8 @@ func (o *KINKOptions) complete() {
 	}
 }
 
-func readHosts() []resolver.HostEntry {
-	text, err := os.ReadFile(hostsFile)
+func readHosts(path string) []resolver.HostEntry {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil // there are no names in it
 	}

@@ -20,6 +20,8 @@ import (
 const (
 	areaResolver = "resolver"
 
+	// defaultEtc is where the files below are.
+	defaultEtc   = "/etc"
 	hostsFile    = "hosts"
 	nsswitchFile = "nsswitch.conf"
 	resolvFile   = "resolv.conf"
