@@ -156,11 +156,15 @@ func (e *Engine) reconfigure(s *Settings) {
 		}
 	}
 	e.settings = s
+	const why = "the configuration of its remote has changed"
 	var gone []*pair
 	for _, sa := range e.allPairs() {
-		if r := kept[sa.target.remote]; r != nil {
+		switch r := kept[sa.target.remote]; {
+		case r != nil:
 			sa.adopt(r)
-		} else if sa.state == pairUp || sa.awaitsAck() {
+		case sa.state == pairMaking && !sa.initiator && !sa.answered:
+			sa.lost = why // the peer makes its half when the REPLY comes, and is told then
+		case sa.state == pairUp || sa.awaitsAck():
 			gone = append(gone, sa)
 		}
 	}
@@ -177,7 +181,7 @@ func (e *Engine) reconfigure(s *Settings) {
 		if r := kept[t.target.remote]; r != nil {
 			t.target.remote = r
 		} else if _, ok := t.task.(*createTask); ok && t.state != stateAcking {
-			t.abort(reasonConfiguration, "the configuration of its remote has changed")
+			t.abort(reasonConfiguration, why)
 		}
 	}
 	for _, list := range e.answersOf {
@@ -185,7 +189,7 @@ func (e *Engine) reconfigure(s *Settings) {
 			a.remote = kept[a.remote]
 		}
 	}
-	e.deletePairs(gone, "the configuration of its remote has changed")
+	e.deletePairs(gone, why)
 }
 
 // hasSPI says that the SPI is one of the inbound SAs'.

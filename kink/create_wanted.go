@@ -67,6 +67,9 @@ func (w *acceptance) next() {
 	}
 	// The bit is set where an outbound SA waits: RFC 4430 §3.2, which §4 contradicts.
 	w.a.waiting = w.later
+	for _, sa := range w.later {
+		sa.answered = true
+	}
 	w.a.reply(w.inner, w.wantsAck)
 	for _, sa := range w.pairs {
 		if sa.hasOut && sa.state == pairMaking {
@@ -293,11 +296,12 @@ type exchanged struct{ public, shared []byte }
 // as well where the optimistic proposal was taken as it is. Otherwise Nr goes into
 // the keys and the outbound SA waits for the ACK (RFC 4430 §3.2).
 func (w *acceptance) install(sa *pair, o offer, got choice, x exchanged) {
-	twoWay := got.optimistic && o.public == nil && !w.a.remote.ThreeWay && !w.e.mayHaveAnswered(w.a.remote, got.suites)
+	r := sa.target.remote // the answer's may be gone: a reload came in between
+	twoWay := got.optimistic && o.public == nil && !r.ThreeWay && !w.e.mayHaveAnswered(r, got.suites)
 	var nr []byte
 	var err error
 	if !twoWay {
-		nr, err = w.e.random(max(8, min(256, w.a.remote.NonceSize)))
+		nr, err = w.e.random(max(8, min(256, r.NonceSize)))
 	}
 	if err == nil {
 		err = sa.derive(w.a.first, false, x.shared, o.ni, nr)

@@ -52,8 +52,9 @@ type pair struct {
 	soft, hard    kernel.Lifetime
 	established   time.Time
 	announced     bool // ChildUp was emitted
+	answered      bool // a peer's CREATE was answered, and its ACK is awaited
 
-	lost     string // why its SAs are gone from the kernel, where that came to pass in the making
+	lost     string // why it ends as soon as it stands: what came to pass in the making
 	rekeying bool   // a CREATE that replaces it is under way
 	replaced bool   // another pair has taken over
 	timer    timer
