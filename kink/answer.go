@@ -29,6 +29,7 @@ type answer struct {
 	session ServerSession // of the newest authenticator
 	first   ServerSession // whose key SAs come from
 	remote  *Remote       // nil: no remote names the principal
+	once    bool          // not kept: it changes nothing
 	from    netip.AddrPort
 	to      netip.AddrPort // the peer's
 
@@ -67,12 +68,14 @@ func (e *Engine) command(kind message.Type, key answerKey, in Datagram, s Server
 		e.forget(a)
 	}
 	a := &answer{e: e, key: key, kind: kind, digest: sum, session: s, first: s, remote: r, from: in.Local, to: in.Remote}
-	if !e.room(key.principal) {
-		e.trace(trace.ProtoErr, reasonLimit, "the peer has too many transactions", a.attrs()...)
-		return
+	if a.once = !e.concerns(key.principal, r); !a.once {
+		if !e.room(key.principal) {
+			e.trace(trace.ProtoErr, reasonLimit, "the peer has too many transactions", a.attrs()...)
+			return
+		}
+		e.incoming[key] = a
+		e.answersOf[key.principal] = append(e.answersOf[key.principal], a)
 	}
-	e.incoming[key] = a
-	e.answersOf[key.principal] = append(e.answersOf[key.principal], a)
 	if r != nil && r.RequireUserToUser && !s.UserToUser() {
 		a.refuseKerberos(KRB_AP_ERR_USER_TO_USER_REQUIRED)
 		return
@@ -153,6 +156,10 @@ func (a *answer) refuseKerberos(code KRBCode) {
 // the ACK comes (RFC 4430 §9).
 func (a *answer) reply(inner []message.Payload, wantsAck bool) {
 	a.inner, a.wantsAck, a.ready = inner, wantsAck, true
+	if a.once {
+		a.transmit()
+		return
+	}
 	a.e.start(&a.timer, keepAnswers, func() { a.e.forget(a) })
 	a.sends = 0
 	a.transmit()

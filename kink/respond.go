@@ -55,8 +55,8 @@ func (e *Engine) malformed(in Datagram, err error) {
 	e.refuse(h.XID, in, refused.Code, reason, refused.Reason)
 }
 
-// commandArrived verifies a message with an AP-REQ: ticket, checksum, replay, in
-// this order.
+// commandArrived verifies a message with an AP-REQ: ticket, checksum, principal, replay,
+// in this order.
 func (e *Engine) commandArrived(m *message.Message, in Datagram) {
 	req, ok := soleAPReq(m)
 	if !ok {
@@ -82,11 +82,15 @@ func (e *Engine) commandArrived(m *message.Message, in Datagram) {
 		e.drop(in, reasonChecksum, fmt.Sprintf("the checksum of a %v is missing or wrong", m.Type))
 		return
 	}
-	if err := s.Commit(e.now); err != nil {
+	r := e.remoteOf(s.Local(), s.Peer(), in.Remote.Addr())
+	if !e.concerns(s.Peer(), r) {
+		// Everybody in the realm gets tickets for this host. What nobody names changes
+		// nothing, so a replay of it does no harm, and it takes no room from peers.
+		e.strangers.charge(e.now, in.Remote.Addr())
+	} else if err := s.Commit(e.now); err != nil {
 		e.notCommitted(m, in, s, asKRBError(err))
 		return
 	}
-	r := e.remoteOf(s.Local(), s.Peer(), in.Remote.Addr())
 	if r != nil {
 		if _, ok := e.heard(s, req.Epoch, r, in.Remote); !ok {
 			return
@@ -103,6 +107,11 @@ func (e *Engine) commandArrived(m *message.Message, in Datagram) {
 		return
 	}
 	e.command(m.Type, key, in, s, r, payloads)
+}
+
+// concerns says that a principal is a peer: a remote names it where it is, or it has SAs here.
+func (e *Engine) concerns(principal string, r *Remote) bool {
+	return r != nil || len(e.pairsOf[principal]) > 0
 }
 
 // soleAPReq is the AP-REQ that a command begins with; an ACK has nothing else
