@@ -92,8 +92,9 @@ func (t *transaction) authentic(m *message.Message, rep message.APRep, s ClientS
 	p.userToUser = s.UserToUser()
 	switch t.state {
 	case stateAcking:
-		// The ACK was lost: the peer asks for it again.
-		if m.AckRequest {
+		// The ACK was lost: the peer asks for it again. So does a recorded REPLY, however
+		// often somebody sends it, and each ACK takes a place in the peer's replay cache.
+		if m.AckRequest && t.acks < maxOutstanding {
 			e.trace(trace.Debug, reasonRetransmission, "the REPLY came again, and so does the ACK", t.attrs()...)
 			t.acknowledge()
 		}

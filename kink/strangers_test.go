@@ -40,3 +40,25 @@ func TestUnnamedPrincipalCostsLittle(t *testing.T) {
 	w.create(a) // others are not concerned
 	w.wantPairs(1)
 }
+
+// TestRecordedReply: a REPLY that asks for an ACK and is sent on and on by somebody who has
+// recorded it is acknowledged a few times, as after losses, and no more.
+func TestRecordedReply(t *testing.T) {
+	w, a, _ := pairOfHosts(t, func(r *Remote, _ *Child) { r.ThreeWay = true })
+	w.create(a)
+	var reply Send
+	for _, p := range w.sent {
+		if m, err := message.Decode(p.Data); err == nil && m.AckRequest {
+			reply = p
+		}
+	}
+	w.sent = nil
+	for range 1000 {
+		w.deliver(reply)
+		w.wire = nil
+	}
+	if len(w.sent) == 0 || len(w.sent) > maxOutstanding {
+		t.Errorf("%d ACKs to 1000 copies of one REPLY", len(w.sent))
+	}
+	w.wantPairs(1)
+}

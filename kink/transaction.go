@@ -45,7 +45,8 @@ const (
 	stateOver
 )
 
-// maxOutstanding bounds the authenticators that an answer may be to (RFC 4430 §9).
+// maxOutstanding bounds the authenticators that an answer may be to, and ACKs of one
+// transaction: more than anybody retransmits (RFC 4430 §9).
 const maxOutstanding = 16
 
 // transaction is a command of this host with its answer (RFC 4430 §3).
@@ -67,6 +68,7 @@ type transaction struct {
 	sent     bool
 	timer    timer
 	needsAck bool
+	acks     int    // sent
 	rounds   uint64 // counts restarts, so that late results fall to the ground
 
 	heardOf  string            // what an unauthenticated error said last
@@ -331,6 +333,7 @@ func (t *transaction) done() {
 
 // acknowledge sends an ACK, which has a KINK_AP_REQ and nothing else (RFC 4430 §6.2).
 func (t *transaction) acknowledge() {
+	t.acks++
 	if err := t.command(message.ACK, nil); err != nil {
 		t.e.trace(trace.InternalErr, reasonInternal, "no ACK: "+err.Error(), t.attrs()...)
 	}
