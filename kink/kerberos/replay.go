@@ -26,6 +26,9 @@ type replayCache struct {
 	clients map[string]int
 	count   int
 	start   time.Time // authenticators before this time are refused
+	// forgot is where the entries end that a sweep has dropped, by the peers' clock: a
+	// clock that was ahead and is right again must not have them accepted once more.
+	forgot time.Time
 }
 
 type replayKey [sha256.Size]byte
@@ -89,6 +92,9 @@ func (c *replayCache) early(at time.Time, offset time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	start := c.start.Add(offset)
+	if start.Before(c.forgot) {
+		start = c.forgot
+	}
 	if !at.Before(start) {
 		return nil
 	}
@@ -109,6 +115,9 @@ func (c *replayCache) sweep(now time.Time) {
 		}
 		c.count -= len(entries)
 		delete(c.slots, slot)
+		if end := time.Unix((slot+1)*int64(replaySlot/time.Second), 0); c.forgot.Before(end) {
+			c.forgot = end
+		}
 	}
 }
 
@@ -127,8 +136,12 @@ func (c *replayCache) save(now time.Time) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sweep(now)
+	start := c.start
+	if start.Before(c.forgot) {
+		start = c.forgot
+	}
 	out := []byte(replayMagic)
-	out = binary.BigEndian.AppendUint64(out, uint64(c.start.UnixMicro()))
+	out = binary.BigEndian.AppendUint64(out, uint64(start.UnixMicro()))
 	out = binary.BigEndian.AppendUint64(out, uint64(now.UnixMicro()))
 	for slot, entries := range c.slots {
 		for key, client := range entries {

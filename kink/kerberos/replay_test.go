@@ -129,3 +129,32 @@ func TestReplayRestart(t *testing.T) {
 		t.Error("a cache from the future is taken")
 	}
 }
+
+// TestReplayClock: a clock that was wrong for a moment, and far ahead, makes the cache
+// forget. When it is right again, what was forgotten is not accepted once more; what is new is.
+func TestReplayClock(t *testing.T) {
+	c := newReplayCache(5*time.Minute, 100, testNow.Add(-time.Hour))
+	key := keyOf("b", "a", testNow, []byte("x"))
+	if err := c.insert(testNow, testNow, 0, "a", key); err != nil {
+		t.Fatal(err)
+	}
+	ahead := testNow.Add(time.Hour)
+	if err := c.insert(ahead, ahead, 0, "a", keyOf("b", "a", ahead, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if code := codeOf(t, c.insert(testNow.Add(time.Second), testNow, 0, "a", key)); code != kink.KRB_AP_ERR_SKEW {
+		t.Errorf("forgotten, and then: %v", code)
+	}
+	soon := testNow.Add(2 * time.Minute)
+	if err := c.insert(soon, soon, 0, "a", keyOf("b", "a", soon, nil)); err != nil {
+		t.Errorf("a new one: %v", err)
+	}
+	// Nor by the next process.
+	next := newReplayCache(5*time.Minute, 100, soon)
+	if err := next.load(soon, c.save(soon)); err != nil {
+		t.Fatal(err)
+	}
+	if code := codeOf(t, next.insert(soon, testNow, 0, "a", key)); code != kink.KRB_AP_ERR_SKEW {
+		t.Errorf("after a restart: %v", code)
+	}
+}
