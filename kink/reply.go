@@ -207,6 +207,7 @@ func (t *transaction) unauthenticated(m *message.Message, in Datagram) {
 				return
 			}
 			if said.Code == KRB_AP_ERR_USER_TO_USER_REQUIRED && !t.triedU2U {
+				t.hinted = true
 				t.getTGT("the peer, as it seems, wants user-to-user")
 				return
 			}

@@ -1,7 +1,10 @@
 package kink
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"racoon2/kink/isakmp"
 	"racoon2/kink/message"
@@ -61,4 +64,70 @@ func TestRecordedReply(t *testing.T) {
 		t.Errorf("%d ACKs to 1000 copies of one REPLY", len(w.sent))
 	}
 	w.wantPairs(1)
+}
+
+// TestForgedWishForUserToUser: whoever can read the XID may ask for user-to-user in the
+// peer's name. The peer that knows nothing of it is tried without again.
+func TestForgedWishForUserToUser(t *testing.T) {
+	w, a, _ := pairOfHosts(t)
+	forged := false
+	w.filter = func(p Send) []Send {
+		switch message.Type(p.Data[0]) {
+		case message.GETTGT:
+			return nil // as the original's kinkd does
+		case message.CREATE:
+			if forged {
+				break
+			}
+			forged = true
+			krb, err := json.Marshal(KRBErrorMessage{Code: KRB_AP_ERR_USER_TO_USER_REQUIRED})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return []Send{w.forge(p, message.KRBError{Octets: krb})}
+		}
+		return []Send{p}
+	}
+	w.create(a)
+	w.pass(2 * time.Minute)
+	w.wantPairs(1)
+	if len(a.failures) != 0 {
+		t.Errorf("failures: %v\n%s", a.failures, a.said())
+	}
+	a.wantReason(reasonUserToUser)
+}
+
+// TestForgedTGT: a TGT that nobody's KDC knows, sent in the peer's name, does not end a
+// transaction that has a ticket.
+func TestForgedTGT(t *testing.T) {
+	w, a, _ := pairOfHosts(t, func(r *Remote, _ *Child) { r.UserToUser = true })
+	w.create(a)
+	forged := false
+	w.filter = func(p Send) []Send {
+		if message.Type(p.Data[0]) == message.CREATE && !forged {
+			forged = true
+			return []Send{w.forge(p, message.TGTRep{Ticket: []byte("no TGT")})}
+		}
+		return []Send{p}
+	}
+	w.expireSoft(a)
+	if !forged {
+		t.Fatal("nothing was sent")
+	}
+	w.pass(30 * time.Second)
+	w.wantPairs(1)
+	if a.e.Counters()[reasonChildRekeyed] != 1 || strings.Contains(a.said(), "failed") {
+		t.Errorf("the pair is not rekeyed at once:\n%s", a.said())
+	}
+}
+
+// forge is a REPLY in the clear to a command, in the name of its receiver.
+func (w *world) forge(to Send, p message.Payload) Send {
+	w.t.Helper()
+	data, err := message.Encode(&message.Message{Type: message.REPLY, Payloads: []message.Payload{p}}, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	copy(data[8:12], to.Data[8:12])
+	return Send{Local: to.Remote, Remote: to.Local, Data: data}
 }

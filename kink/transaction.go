@@ -77,6 +77,7 @@ type transaction struct {
 
 	// each remedy is tried once (RFC 4430 §9, §10)
 	triedU2U, triedTGT, triedPlain, triedFresh, triedOffset bool
+	hinted                                                  bool // user-to-user was asked for by what anybody could have sent
 }
 
 // begin starts a transaction.
@@ -156,6 +157,11 @@ func (t *transaction) fetched(ticket Ticket, err error) {
 		t.task.prepare(t)
 	case errors.As(err, &refused) && refused.Code == KDC_ERR_MUST_USE_USER2USER && !t.triedU2U:
 		t.getTGT("the KDC answers " + refused.Code.String())
+	case t.triedTGT && !t.triedFresh && t.tgt != nil && t.ticket != nil && t.ticket.UserToUser():
+		// RFC 4430 §3.7.1: the old ticket stays until a new one is in hand.
+		t.e.trace(trace.ProtoWarn, reasonUnprotected, "the TGT that came in the peer's name is no good: "+err.Error(), t.attrs()...)
+		t.tgt = nil
+		t.task.prepare(t)
 	default:
 		t.abort(reasonTicket, fmt.Sprintf("no ticket for %s: %v", t.target.principal, err))
 	}
@@ -284,7 +290,7 @@ func (t *transaction) unanswered() {
 			return
 		}
 	}
-	if t.state == stateGetTGT && t.heardErr == message.KINK_U2UDENIED && !t.triedPlain && !t.target.remote.UserToUser {
+	if t.state == stateGetTGT && (t.heardErr == message.KINK_U2UDENIED || t.hinted) && !t.triedPlain && !t.target.remote.UserToUser {
 		t.triedPlain = true
 		t.tgt = nil
 		t.again("the peer gives no TGT, as it seems", false)
