@@ -143,11 +143,11 @@ func (a *account) setCross(now time.Time, realm string, t *tgtState) {
 }
 
 // cached is a ticket for peer that lasts until then, nil if there is none. A
-// user-to-user ticket is found by the TGT that it is under, and never serves as a plain one.
-func (a *account) cached(peer string, until time.Time, tgt []byte) *ticket {
+// user-to-user ticket never serves as a plain one; with a TGT it is one that is under it.
+func (a *account) cached(peer string, until time.Time, userToUser bool, tgt []byte) *ticket {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := a.tickets[ticketKey{peer, tgt != nil}]
+	t := a.tickets[ticketKey{peer, userToUser}]
 	if t == nil || t.refused || t.end.Before(until) || tgt != nil && !t.isUnder(tgt) {
 		return nil
 	}

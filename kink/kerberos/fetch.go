@@ -29,11 +29,14 @@ func (h *Host) Fetch(ctx context.Context, now time.Time, rand io.Reader, f kink.
 	if until.Before(now) {
 		until = now
 	}
-	name := peer.String()
+	name, userToUser := peer.String(), f.UserToUser || f.TGT != nil
 	if f.Evict {
-		a.refuse(name, f.TGT != nil)
-	} else if t := a.cached(name, until, f.TGT); t != nil {
+		a.refuse(name, userToUser)
+	} else if t := a.cached(name, until, userToUser, f.TGT); t != nil {
 		return t, nil
+	}
+	if userToUser && f.TGT == nil {
+		return nil, krbErrorf(kink.KDC_ERR_MUST_USE_USER2USER, "a user-to-user ticket for %s is wanted, and none is at hand: its TGT is needed", peer)
 	}
 	t, err := h.serviceTicket(ctx, now, rand, a, peer, f.TGT)
 	// A ticket ends no later than the TGT it was had by, and a KDC may have changed its

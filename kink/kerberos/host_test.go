@@ -167,15 +167,51 @@ func TestTicketCacheBound(t *testing.T) {
 	add("c", 3*time.Hour)
 	add("d", 4*time.Hour)
 	for peer, want := range map[string]bool{"old": false, "a": false, "b": true, "c": true, "d": true} {
-		if got := a.cached(peer, testNow, nil) != nil; got != want {
+		if got := a.cached(peer, testNow, false, nil) != nil; got != want {
 			t.Errorf("%s: %v", peer, got)
 		}
 	}
-	if a.cached("b", testNow.Add(3*time.Hour), nil) != nil {
+	if a.cached("b", testNow.Add(3*time.Hour), false, nil) != nil {
 		t.Error("a ticket that ends too early is given out")
 	}
 	a.refuse("d", false)
-	if a.cached("d", testNow, nil) != nil {
+	if a.cached("d", testNow, false, nil) != nil {
 		t.Error("a refused ticket is given out")
+	}
+}
+
+// TestFetchUserToUser: only a user-to-user ticket will do where one is asked for. One that
+// is at hand serves until the peer refuses it; without one the peer's TGT is needed.
+func TestFetchUserToUser(t *testing.T) {
+	h := testHost(t)
+	kdc := &stubKDC{}
+	h.conf.KDC = kdc
+	a := h.account(hostB.String())
+	key, err := NewKey(AES256_CTS_HMAC_SHA1_96, make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, userToUser := range []bool{false, true} {
+		a.keep(testNow, &ticket{session: session{key: key, peer: peerA.String(), end: testNow.Add(time.Hour), userToUser: userToUser}})
+	}
+	f := kink.FetchTicket{Local: hostB.String(), Peer: peerA.String(), UserToUser: true}
+	got, err := h.Fetch(context.Background(), testNow, rand.Reader, f)
+	if err != nil || !got.UserToUser() {
+		t.Errorf("with one at hand: %v, %v", got, err)
+	}
+	f.Evict = true
+	if _, err := h.Fetch(context.Background(), testNow, rand.Reader, f); codeOf(t, err) != kink.KDC_ERR_MUST_USE_USER2USER {
+		t.Errorf("it is refused: %v", err)
+	}
+	f.Evict = false
+	if _, err := h.Fetch(context.Background(), testNow, rand.Reader, f); codeOf(t, err) != kink.KDC_ERR_MUST_USE_USER2USER {
+		t.Errorf("and not given out again: %v", err)
+	}
+	f.UserToUser = false
+	if got, err := h.Fetch(context.Background(), testNow, rand.Reader, f); err != nil || got.UserToUser() {
+		t.Errorf("the plain one: %v, %v", got, err)
+	}
+	if n := kdc.calls.Load(); n != 0 {
+		t.Errorf("the KDC was asked %d times", n)
 	}
 }
