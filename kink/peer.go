@@ -37,8 +37,10 @@ func (e *Engine) peerOf(principal string) *peer {
 	return p
 }
 
-// lateMessage is how long a message of a peer's former life may be on its way.
-const lateMessage = 2 * time.Minute
+// lateMessage is how long a message of a peer's former life may be on its way: somebody
+// may have held it back for as long as its authenticator is good, twice the five minutes
+// by which clocks may differ.
+const lateMessage = 10 * time.Minute
 
 // late says that a message with this epoch was sent before the peer restarted. Epochs
 // are times: an older one is a clock that was put back, or a message that was overtaken.

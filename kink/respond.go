@@ -44,6 +44,10 @@ func (e *Engine) malformed(in Datagram, err error) {
 		e.drop(in, reasonInvalidSyntax, err.Error())
 		return
 	}
+	if !e.strangers.admit(e.now, in.Remote.Addr()) { // its answers would use up those of others
+		e.drop(in, reasonRateLimit, "too much from this address that proves nothing")
+		return
+	}
 	e.strangers.charge(e.now, in.Remote.Addr())
 	reason := reasonInvalidSyntax
 	switch refused.Code {

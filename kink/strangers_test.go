@@ -131,3 +131,57 @@ func (w *world) forge(to Send, p message.Payload) Send {
 	copy(data[8:12], to.Data[8:12])
 	return Send{Local: to.Remote, Remote: to.Local, Data: data}
 }
+
+// TestMalformedCommandsAreLimited: one source cannot use up the answers in the clear, which
+// GETTGT of peers needs, with what does not decode.
+func TestMalformedCommandsAreLimited(t *testing.T) {
+	w, _, b := pairOfHosts(t)
+	s := w.stranger("203.0.113.5", "", b)
+	answers := 0
+	for range 1000 {
+		answers += len(s.send([]byte{byte(message.STATUS), 0x20, 0, 16, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0}))
+	}
+	if answers == 0 || answers > 2*strangerRate {
+		t.Errorf("%d answers to 1000 malformed commands", answers)
+	}
+	b.wantReason(reasonRateLimit)
+	peer := w.stranger("192.0.2.1", "", b)
+	data, err := message.Encode(&message.Message{Type: message.GETTGT, Payloads: []message.Payload{message.TGTReq{Principal: principal("b")}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := answersIn(t, peer.send(data)); got != "KINK_TGT_REP" {
+		t.Errorf("a peer's GETTGT: %q", got)
+	}
+}
+
+// TestHeldBackMessage: a message of the peer's former life, held back for as long as its
+// authenticator is good, does not take away what the peer has made since.
+func TestHeldBackMessage(t *testing.T) {
+	w, a, b := pairOfHosts(t)
+	var held []Send
+	w.filter = func(p Send) []Send {
+		if message.Type(p.Data[0]) == message.CREATE && len(held) == 0 {
+			held = append(held, p)
+			return nil
+		}
+		return []Send{p}
+	}
+	w.create(b)
+	w.pass(5 * time.Second)
+	w.filter = nil
+	b.boot()
+	b.e.epoch++
+	w.create(b)
+	w.pass(4 * time.Minute)
+	w.wantPairs(1)
+	restarts := a.e.Counters()[reasonPeerRestart]
+	w.deliver(held[0])
+	w.settle()
+	w.pass(time.Minute)
+	if a.e.Counters()[reasonPeerRestart] != restarts {
+		t.Errorf("it counts as a restart:\n%s", a.said())
+	}
+	a.wantReason(reasonLate)
+	w.wantPairs(1)
+}
