@@ -186,6 +186,10 @@ func (w *acceptance) take(o offer) error {
 		return &declined{kind: isakmp.PAYLOAD_MALFORMED, reason: reasonNoRemote,
 			text: fmt.Sprintf("no remote names %s at %v", a.key.principal, a.to.Addr())}
 	}
+	if n := e.madeBy(a.key.principal); n >= maxPairs {
+		return &declined{kind: isakmp.NO_PROPOSAL_CHOSEN, reason: reasonLimit,
+			text: fmt.Sprintf("%s has made %d SA pairs, as many as allowed", a.key.principal, n)}
+	}
 	child, selector, got, err := w.child(o)
 	if err != nil {
 		return err

@@ -100,6 +100,20 @@ func (sa *pair) replaceInbound(done func(error)) {
 	sa.install(false, done)
 }
 
+// maxPairs bounds the pairs that one peer may make here: each costs the kernel memory
+// until its lifetime is over.
+const maxPairs = 1024
+
+// madeBy counts the pairs that the principal has made.
+func (e *Engine) madeBy(principal string) (n int) {
+	for _, sa := range e.pairsOf[principal] {
+		if !sa.initiator {
+			n++
+		}
+	}
+	return n
+}
+
 // setLifetimes puts the soft limits below the hard ones. The soft lifetime MUST be
 // random (RFC 4430 §3.6): hard less something between a cycle of retransmissions
 // and T-rekey, which is at least twice as long.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"racoon2/kernel"
 	"racoon2/kink/isakmp"
 	"racoon2/kink/message"
 )
@@ -184,4 +185,24 @@ func TestHeldBackMessage(t *testing.T) {
 	}
 	a.wantReason(reasonLate)
 	w.wantPairs(1)
+}
+
+// TestOnePeerCannotFillTheKernel: a peer that makes pairs and never deletes any is refused
+// at last, and told so.
+func TestOnePeerCannotFillTheKernel(t *testing.T) {
+	w, _, b := pairOfHosts(t)
+	s := w.stranger("192.0.2.1", "a", b)
+	last := ""
+	for i := range maxPairs + 5 {
+		w.now = w.now.Add(10 * time.Millisecond)
+		offer, err := offerOf(b.settings.Remotes[0].Children[0], kernel.SPI(0x1000+i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = saidIn(t, s.command(message.CREATE, quick(t, offer, isakmp.Nonce{Data: make([]byte, 16)})))
+	}
+	if last != "NO-PROPOSAL-CHOSEN" || b.e.Counters()["child_sas"] != maxPairs {
+		t.Errorf("the last one is answered with %q, %d pairs stand", last, b.e.Counters()["child_sas"])
+	}
+	b.wantReason(reasonLimit)
 }
