@@ -208,7 +208,13 @@ func (p *waitingPackets) sendOne() (unsent int) {
 
 // stop wakes the reader: a datagram socket whose reading is shut down has it
 // return, though the call itself fails where it is connected to nobody.
-func (p *waitingPackets) stop() { _ = unix.Shutdown(p.fd, unix.SHUT_RD) }
+func (p *waitingPackets) stop() {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
+	if !p.closed { // the number may be another's by now
+		_ = unix.Shutdown(p.fd, unix.SHUT_RD)
+	}
+}
 
 func (p *waitingPackets) close() {
 	p.closing.Lock()
