@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,18 +21,22 @@ type outage struct {
 	longest    time.Duration // without any answer
 }
 
-// pingThrough pings from either end until the time is over. Each echo waits for
-// its answer a while, so that the count does not depend on the host's speed.
+// pingThrough pings from either end until the time is over.
 func (p *swanPair) pingThrough(d time.Duration) outage {
+	return p.pingWhile(func() { time.Sleep(d) })
+}
+
+// pingWhile pings from either end until f returns. Each echo waits for its answer
+// a while, so that the count does not depend on the host's speed.
+func (p *swanPair) pingWhile(f func()) (all outage) {
 	var mu sync.Mutex
-	var all outage
 	var wg sync.WaitGroup
-	end := time.Now().Add(d)
+	var over atomic.Bool
 	for _, way := range [][2]site{{p.left, p.right}, {p.right, p.left}} {
 		wg.Go(func() {
 			echo := netlab.Ping{From: way[0].inner, To: way[1].inner, Timeout: 500 * time.Millisecond}
 			good := time.Now()
-			for time.Now().Before(end) {
+			for !over.Load() {
 				err := way[0].ns.Ping(echo)
 				mu.Lock()
 				all.sent++
@@ -47,7 +52,11 @@ func (p *swanPair) pingThrough(d time.Duration) outage {
 			}
 		})
 	}
-	wg.Wait()
+	func() {
+		defer wg.Wait() // also when f ends the test
+		defer over.Store(true)
+		f()
+	}()
 	return all
 }
 
@@ -125,13 +134,16 @@ func TestInteropCollisions(t *testing.T) {
 			r.IKE = "kmp_enc_alg { aes_gcm,128; }; kmp_prf_alg { hmac_sha2_256; }; kmp_dh_group { " + group + "; };"
 			s.IKE = "aes128gcm16-prfsha256-" + group
 		})
-		p.collide(t, "IKE_REKEY collision with IKE_REKEY", []string{"--ike", "peer"}, func(s agent.IKEStatus) string {
-			if s.Initiator {
-				return s.SPIi
-			}
-			return s.SPIr
-		})
+		p.collide(t, "IKE_REKEY collision with IKE_REKEY", []string{"--ike", "peer"}, ownSPI)
 	})
+}
+
+// ownSPI is the SPI of racoon2's choice.
+func ownSPI(s agent.IKEStatus) string {
+	if s.Initiator {
+		return s.SPIi
+	}
+	return s.SPIr
 }
 
 // collide has both ends rekey at once until strongSwan has spoken of a few
@@ -141,28 +153,36 @@ func (p *swanPair) collide(t *testing.T, collision string, theirs []string, ours
 	const enough, most = 4, 20
 	ping(t, p.left, p.left.inner, p.right.inner, 60*time.Second)
 	rounds := 0
-	for ; rounds < most && strings.Count(p.s.log(), collision) < enough; rounds++ {
-		spi := ours(p.established()[0])
-		var both sync.WaitGroup
-		both.Go(func() {
-			if _, err := p.r.ctl("sa", "rekey", spi); err != nil {
-				t.Error(err)
-			}
-		})
-		both.Go(func() {
-			if out, err := p.s.trySwanctl(append([]string{"--rekey"}, theirs...)...); err != nil {
-				t.Logf("strongSwan had nothing to rekey: %v: %s", err, out)
-			}
-		})
-		both.Wait()
-		p.rekeyed(t, spi)
-		ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
-		ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
-	}
+	w := p.watch(t)
+	o := p.pingWhile(func() {
+		for ; rounds < most && strings.Count(p.s.log(), collision) < enough; rounds++ {
+			p.rekeyBoth(t, ours(p.established()[0]), theirs)
+		}
+	})
 	t.Logf("%d rounds", rounds)
 	if n := strings.Count(p.s.log(), collision); n < enough {
 		t.Errorf("strongSwan knows of %d times %s in %d rounds", n, collision, rounds)
 	}
+	w.wantNoClear()
+	o.want(t, 3*time.Second)
+}
+
+// rekeyBoth has both ends rekey at once, and waits until they agree again.
+func (p *swanPair) rekeyBoth(t *testing.T, spi string, theirs []string) {
+	t.Helper()
+	var both sync.WaitGroup
+	both.Go(func() {
+		if _, err := p.r.ctl("sa", "rekey", spi); err != nil {
+			t.Error(err)
+		}
+	})
+	both.Go(func() {
+		if out, err := p.s.trySwanctl(append([]string{"--rekey"}, theirs...)...); err != nil {
+			t.Logf("strongSwan had nothing to rekey: %v: %s", err, out)
+		}
+	})
+	both.Wait()
+	p.rekeyed(t, spi)
 }
 
 // rekeyed waits until racoon2 has nothing with an SPI any more, and both ends agree.
