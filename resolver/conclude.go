@@ -16,6 +16,10 @@ func (r *Resolver) conclude(now time.Time, p *pending, a *Answer, out *Outbox) {
 		a.Chain = []string{q.Name}
 	}
 	watched := r.watchedChain(a.Chain)
+	if q.CheckingDisabled && len(watched) > 0 {
+		r.askChecked(now, p, out)
+		return
+	}
 	if why := r.refuse(q, a, watched, out); why != "" {
 		r.fail(now, p, why, out)
 		return

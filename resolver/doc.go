@@ -25,7 +25,9 @@
 // its TTL, as applications may still hold it, and Settings.Grace more; then it
 // is gone. An upstream that is silent or says SERVFAIL changes nothing for
 // addresses in use; others leave when their TTL has passed. NXDOMAIN and an
-// empty answer (RFC 2308) are answers: everything leaves.
+// empty answer (RFC 2308) are answers: everything leaves. CD of clients (RFC 4035
+// §3.2.2) does not go upstream for watched names: no policy is made of an answer that
+// the upstream was told not to check.
 //
 // # The gate
 //

@@ -157,6 +157,10 @@ type hostTable struct {
 	byAddr map[netip.Addr][]string
 }
 
+// maxNamesOfHost bounds the names of one address. Hosts files that keep
+// advertisements away have 100,000 of 0.0.0.0.
+const maxNamesOfHost = 128
+
 // setHosts takes a hosts file.
 func (r *Resolver) setHosts(now time.Time, entries []HostEntry, out *Outbox) {
 	t := hostTable{byName: make(map[string][]netip.Addr), byAddr: make(map[netip.Addr][]string)}
@@ -165,7 +169,7 @@ func (r *Resolver) setHosts(now time.Time, entries []HostEntry, out *Outbox) {
 			if !slices.Contains(t.byName[n], e.Addr) && len(t.byName[n]) < maxAddresses {
 				t.byName[n] = append(t.byName[n], e.Addr)
 			}
-			if !slices.Contains(t.byAddr[e.Addr], n) {
+			if len(t.byAddr[e.Addr]) < maxNamesOfHost && !slices.Contains(t.byAddr[e.Addr], n) {
 				t.byAddr[e.Addr] = append(t.byAddr[e.Addr], n)
 			}
 		}

@@ -227,12 +227,16 @@ func (n *name) lists() (present, left []netip.Addr) {
 	return present, left
 }
 
+// leastAgain is how long an answer is believed that lives for no time at all: who asks at
+// once again would ask as fast as the upstream answers.
+const leastAgain = time.Second
+
 // answered plans the next question after an answer that lives so long.
 func (r *Resolver) answered(now time.Time, n *name, kind uint16, life time.Duration) {
 	f := &n.families[slot(kind)]
 	f.failures = 0
 	f.expires = now.Add(life)
-	f.again = now.Add(life*9/10 - r.jitter(life/20))
+	f.again = now.Add(max(life*9/10-r.jitter(life/20), leastAgain))
 	n.used = false
 	r.plan(n)
 }
