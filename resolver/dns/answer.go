@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	mdns "github.com/miekg/dns"
 
@@ -167,16 +168,22 @@ func address(rr mdns.RR, kind uint16) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// hasHints says whether a record brings addresses of its own (RFC 9460 §7.3).
+// hasHints says whether a record brings addresses of its own (RFC 9460 §7.3), or the
+// name of another host to go to (§2.4), whose addresses are not those of the name.
 func hasHints(rr mdns.RR) bool {
-	var values []mdns.SVCBKeyValue
+	var svcb *mdns.SVCB
 	switch r := rr.(type) {
 	case *mdns.SVCB:
-		values = r.Value
+		svcb = r
 	case *mdns.HTTPS:
-		values = r.Value
+		svcb = &r.SVCB
+	default:
+		return false
 	}
-	for _, v := range values {
+	if svcb.Target != "." && !strings.EqualFold(svcb.Target, svcb.Hdr.Name) {
+		return true
+	}
+	for _, v := range svcb.Value {
 		if k := v.Key(); k == mdns.SVCB_IPV4HINT || k == mdns.SVCB_IPV6HINT {
 			return true
 		}

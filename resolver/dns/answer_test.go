@@ -86,3 +86,22 @@ func TestAge(t *testing.T) {
 		age(packed[:n], 1, false, ttlRange{0, 600})
 	}
 }
+
+// TestRecordsThatLeadElsewhere: an SVCB or HTTPS record that names another host has clients
+// go to its addresses, past the policies of the name.
+func TestRecordsThatLeadElsewhere(t *testing.T) {
+	for text, want := range map[string]bool{
+		"www.example.com. 60 IN HTTPS 1 . alpn=h2":                     false,
+		"www.example.com. 60 IN HTTPS 1 WWW.example.com. alpn=h2":      false,
+		"www.example.com. 60 IN HTTPS 0 cdn.example.net.":              true,
+		"www.example.com. 60 IN HTTPS 1 cdn.example.net. alpn=h2":      true,
+		"www.example.com. 60 IN HTTPS 1 . ipv4hint=192.0.2.1":          true,
+		"_dns.www.example.com. 60 IN SVCB 1 dns.example.net. alpn=dot": true,
+		"www.example.com. 60 IN SVCB 1 . ipv6hint=2001:db8::1":         true,
+		"www.example.com. 60 IN TXT \"cdn.example.net.\"":              false,
+	} {
+		if got := hasHints(rr(t, text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
