@@ -163,7 +163,7 @@ func (e *Engine) reconfigure(s *Settings) {
 		case r != nil:
 			sa.adopt(r)
 		case sa.state == pairMaking && !sa.initiator && !sa.answered:
-			sa.lost = why // the peer makes its half when the REPLY comes, and is told then
+			sa.unwanted = why // the peer makes its half when the REPLY comes, and is told then
 		case sa.state == pairUp || sa.awaitsAck():
 			gone = append(gone, sa)
 		}

@@ -190,6 +190,10 @@ func (e *Engine) deleteOne(a *answer, q message.ISAKMP) ([]isakmp.Payload, error
 	}
 	answer = append(deletes(gone), answer...)
 	for _, sa := range gone {
+		if sa.state == pairMaking && !sa.answered {
+			sa.unwanted = "the peer deletes it" // the kernel has not said all of it yet
+			continue
+		}
 		sa.dropOutbound()
 		sa.state = pairDeleting
 		sa.down("the peer deletes it")

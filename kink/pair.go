@@ -54,7 +54,8 @@ type pair struct {
 	announced     bool // ChildUp was emitted
 	answered      bool // a peer's CREATE was answered, and its ACK is awaited
 
-	lost     string // why it ends as soon as it stands: what came to pass in the making
+	lost     string // why its SAs are gone from the kernel, where that came to pass in the making
+	unwanted string // why it ends as soon as it stands
 	rekeying bool   // a CREATE that replaces it is under way
 	replaced bool   // another pair has taken over
 	timer    timer
@@ -142,7 +143,7 @@ func (sa *pair) up() {
 	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("SA pair %s with %s is up: %s, %v", sa.child.Name, sa.target.principal, together(sa.suites()), sa.selector), sa.attrs()...)
 	e.do(ChildUp{Remote: sa.target.remote.Name, Child: sa.child.Name, Peer: sa.target.principal, Info: sa.info(), Again: sa.carriedOn()})
 	e.watch(sa.target.principal)
-	if why := sa.lost; why != "" {
+	if why := cmp.Or(sa.unwanted, sa.lost); why != "" {
 		e.deletePairs([]*pair{sa}, why)
 	}
 }
