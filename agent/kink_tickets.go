@@ -151,7 +151,16 @@ func (t *tickets) network(conf *kerberos.Krb5Conf) *kerberos.Network {
 func (t *tickets) retire(r *realm) {
 	list := append(slices.Clone(*t.retired.Load()), r)
 	t.retired.Store(&list)
-	time.AfterFunc(retireTime, r.Close)
+	time.AfterFunc(retireTime, func() { t.bury(r) })
+}
+
+// bury closes a host whose time is over; nothing finds it any more.
+func (t *tickets) bury(r *realm) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(*t.retired.Load()), func(old *realm) bool { return old == r })
+	t.retired.Store(&list)
+	r.Close()
 }
 
 // close ends maintenance and wipes keys. The replay caches go to the run
