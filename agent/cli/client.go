@@ -136,10 +136,3 @@ func (a *app) status(cmd *cobra.Command) (*agent.Status, error) {
 	s := new(agent.Status)
 	return s, failed(json.Unmarshal(raw, s))
 }
-
-// printJSON prints a value as indented JSON.
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
-	enc.SetIndent("", "  ")
-	return failed(enc.Encode(v))
-}

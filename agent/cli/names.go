@@ -85,7 +85,7 @@ func (a *app) watchCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n := 0
 			var failure error
-			enc := json.NewEncoder(a.out)
+			enc := json.NewEncoder(jsonOut{a.out})
 			err := a.talk(cmd, 0, func(c *spmif.Client) error {
 				return c.Watch(func(e spmif.Event) bool {
 					if asJSON {
