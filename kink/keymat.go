@@ -2,6 +2,7 @@ package kink
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"racoon2/kernel"
 	"racoon2/kink/isakmp"
@@ -24,13 +25,16 @@ func deriveKeys(s Session, suite isakmp.Suite, spi kernel.SPI, shared, ni, nr []
 			return keys{}, err
 		}
 	}
-	material := keymat(s, encr+suite.Integ.KeyLen(), suite.Protocol, spi, shared, ni, nr)
+	material, err := keymat(s, encr+suite.Integ.KeyLen(), suite.Protocol, spi, shared, ni, nr)
+	if err != nil {
+		return keys{}, err
+	}
 	return keys{encr: material[:encr:encr], integ: material[encr:]}, nil
 }
 
 // keymat is K1 | K2 | …, where K1 = prf(Ks, S), Kn = prf(Ks, K(n-1) | S) and
 // S = [g^xy |] protocol | SPI | Ni_b [| Nr_b].
-func keymat(s Session, size int, proto isakmp.Protocol, spi kernel.SPI, shared, ni, nr []byte) []byte {
+func keymat(s Session, size int, proto isakmp.Protocol, spi kernel.SPI, shared, ni, nr []byte) ([]byte, error) {
 	seed := make([]byte, 0, len(shared)+5+len(ni)+len(nr))
 	seed = append(append(seed, shared...), byte(proto))
 	seed = binary.BigEndian.AppendUint32(seed, uint32(spi))
@@ -40,11 +44,14 @@ func keymat(s Session, size int, proto isakmp.Protocol, spi kernel.SPI, shared, 
 	var last []byte
 	for len(out) < size {
 		last = s.PRF(append(last[:len(last):len(last)], seed...))
-		if len(last) == 0 {
-			break // no etype has an empty prf
+		if len(last) == 0 { // the session has ended, or its library fails
+			clear(out)
+			return nil, errNoPRF
 		}
 		out = append(out, last...)
 	}
-	clear(out[min(size, len(out)):])
-	return append(out, make([]byte, max(0, size-len(out)))...)[:size:size]
+	clear(out[size:])
+	return out[:size:size], nil
 }
+
+var errNoPRF = errors.New("Kerberos gives no keying material")

@@ -25,6 +25,7 @@ const (
 var (
 	errIntegrity = errors.New("the integrity check failed")
 	errChecksum  = errors.New("the checksum does not match")
+	errWiped     = errors.New("the key has been wiped")
 )
 
 // Key is a protocol key (RFC 3961 §3) with the keys derived from it. Its methods
@@ -55,11 +56,13 @@ func NewKey(etype EType, value []byte) (*Key, error) {
 // EType is the key's encryption type.
 func (k *Key) EType() EType { return k.etype }
 
+// cipherKeys and sumKey derive a usage's keys once. mu is held, until they have been used.
 func (k *Key) cipherKeys(usage uint32) (*cipherKeys, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if c := k.cipher[usage]; c != nil {
 		return c, nil
+	}
+	if k.value == nil {
+		return nil, errWiped
 	}
 	var c *cipherKeys
 	err := guard("deriving a key", func() (err error) {
@@ -77,10 +80,11 @@ func (k *Key) cipherKeys(usage uint32) (*cipherKeys, error) {
 }
 
 func (k *Key) sumKey(usage uint32) ([]byte, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if c := k.sums[usage]; c != nil {
 		return c, nil
+	}
+	if k.value == nil {
+		return nil, errWiped
 	}
 	var c []byte
 	err := guard("deriving a key", func() (err error) {
@@ -99,6 +103,8 @@ func (k *Key) sumKey(usage uint32) ([]byte, error) {
 
 // Encrypt is the type's encrypt function (RFC 3961 §3) with a confounder of rand.
 func (k *Key) Encrypt(usage uint32, rand io.Reader, plain []byte) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	c, err := k.cipherKeys(usage)
 	if err != nil {
 		return nil, err
@@ -126,6 +132,8 @@ func (k *Key) Decrypt(usage uint32, cipher []byte) ([]byte, error) {
 	if len(cipher) < k.suite.minimum() {
 		return nil, fmt.Errorf("a ciphertext of %v has at least %d octets, not %d", k.etype, k.suite.minimum(), len(cipher))
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	c, err := k.cipherKeys(usage)
 	if err != nil {
 		return nil, err
@@ -146,6 +154,8 @@ func (k *Key) ChecksumSize() int { return k.suite.macSize() }
 
 // Checksum is the type's required keyed checksum (RFC 3961 §3, get_mic).
 func (k *Key) Checksum(usage uint32, data []byte) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	key, err := k.sumKey(usage)
 	if err != nil {
 		return nil, err
@@ -176,6 +186,11 @@ func (k *Key) VerifyChecksum(usage uint32, data, sum []byte) error {
 // default); MIT and Heimdal cut the hash to one cipher block (16 octets; short).
 // RC4 has none in RFC 4757; HMAC-SHA1, MIT's, is taken.
 func (k *Key) PRF(data []byte, short bool) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.value == nil {
+		return nil, errWiped
+	}
 	var out []byte
 	err := guard("the prf", func() (err error) {
 		out, err = k.suite.prf(k.value, data, short)
@@ -184,7 +199,8 @@ func (k *Key) PRF(data []byte, short bool) ([]byte, error) {
 	return out, err
 }
 
-// wipe forgets the key. Nothing may use it afterwards.
+// wipe forgets the key. A transaction may still hold it: whatever it is used for
+// afterwards fails, for everybody knows a key of zeros.
 func (k *Key) wipe() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -196,5 +212,5 @@ func (k *Key) wipe() {
 	for _, s := range k.sums {
 		clear(s)
 	}
-	k.cipher, k.sums = nil, nil
+	k.value, k.cipher, k.sums = nil, nil, nil
 }
