@@ -19,7 +19,7 @@ import (
 
 // The bounds of the control interface.
 const (
-	maxSessions   = 64 // at once; more are closed at once
+	maxSessions   = 64 // at once on the unix sockets, and as many over TCP; more are closed at once
 	controlIdle   = 10 * time.Minute
 	controlWrite  = 10 * time.Second // a client that does not read is cut off
 	controlBuffer = 2048
@@ -42,6 +42,7 @@ type control struct {
 	ending    chan struct{} // closed with it
 	listeners []net.Listener
 	conns     map[net.Conn]struct{}
+	full      bool // and the log says so, once
 	wg        sync.WaitGroup
 }
 
@@ -63,32 +64,41 @@ func (c *control) serve() {
 }
 
 func (c *control) accept(l net.Listener) {
+	failing := false
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
+			failing = false
 			c.admit(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
 			// Out of descriptors, most likely: wait for some to be given back.
-			c.log.Warn("control interface does not accept", "error", err)
+			if !failing {
+				c.log.Warn("control interface does not accept", "error", err)
+			}
+			failing = true
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
 }
 
-// admit starts a session if there is room for one.
+// admit starts a session if there is room for one. Everybody on the host can open
+// sessions over TCP, and must not keep out those who come by the unix socket.
 func (c *control) admit(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || len(c.conns) >= maxSessions {
+	network := conn.LocalAddr().Network()
+	if c.closed || c.sessions(network) >= maxSessions {
 		conn.Close()
-		if !c.closed {
-			c.log.Warn("control interface has no room for another session", "sessions", maxSessions)
+		if !c.closed && !c.full {
+			c.full = true
+			c.log.Warn("control interface has no room for another session; racoon2 status may be refused until some end", "network", network, "sessions", maxSessions)
 		}
 		return
 	}
+	c.full = false
 	c.conns[conn] = struct{}{}
 	c.wg.Go(func() {
 		defer lastWords(c.log)
@@ -102,6 +112,16 @@ func (c *control) admit(conn net.Conn) {
 			c.log.Debug("control session ended", "error", err)
 		}
 	})
+}
+
+// sessions counts those of one network; mu is held.
+func (c *control) sessions(network string) (n int) {
+	for conn := range c.conns {
+		if conn.LocalAddr().Network() == network {
+			n++
+		}
+	}
+	return n
 }
 
 // session talks to one client until either side has enough.
