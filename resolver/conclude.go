@@ -98,6 +98,11 @@ func (r *Resolver) refuse(q Question, a *Answer, watched []chained, out *Outbox)
 			"an answer about %s is not taken: it has an IPv4 address in the form of an IPv6 one, which no policy would meet", watched[0].canonical)
 		return "the answer has IPv4-mapped addresses"
 	}
+	if i := slices.IndexFunc(a.Addresses, nobodys); i >= 0 {
+		out.trace(trace.InternalWarn, ReasonNameAddresses, who,
+			"an answer about %s is not taken: %v is not the address of another host; a name server that blocks names answers so", watched[0].canonical, a.Addresses[i])
+		return "the answer has the address " + a.Addresses[i].String()
+	}
 	for _, w := range watched {
 		if w.name == nil && len(a.Addresses) > 0 && r.brought >= r.s.MaxNames {
 			out.trace(trace.InternalWarn, ReasonNamesLimit, who,
@@ -106,6 +111,13 @@ func (r *Resolver) refuse(q Question, a *Answer, watched []chained, out *Outbox)
 		}
 	}
 	return ""
+}
+
+// nobodys says that an address is no other host's: a policy for it would stop what this
+// host says to itself, or concern hosts that the name does not stand for.
+func nobodys(a netip.Addr) bool {
+	return a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) ||
+		a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback()
 }
 
 // updateChain updates one watched name of a chain, and returns it; nil when it

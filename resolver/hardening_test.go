@@ -3,6 +3,7 @@ package resolver
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -97,4 +98,31 @@ func TestHostsFileAgainstAdvertisements(t *testing.T) {
 	}
 	l.query("c", fmt.Sprintf("ads-%d.example.com.", maxHostLines-1), TypeA)
 	l.replied("c", "[0.0.0.0]")
+}
+
+// TestAddressesOfNobody: no policy is made for 127.0.0.1 because a name server says so, and
+// what was known stays.
+func TestAddressesOfNobody(t *testing.T) {
+	for _, bad := range []string{"127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "ff02::1"} {
+		l := newLadder(t, Settings{})
+		l.watch(www)
+		l.both(www, 60, "192.0.2.1", "2001:db8::1")
+		l.stands(l.changed(www, "[192.0.2.1 2001:db8::1] | [] | []"))
+		kind := TypeA
+		if strings.Contains(bad, ":") {
+			kind = TypeAAAA
+		}
+		l.do(Flush{Name: www})
+		l.answer(l.asked(www, kind), 60, bad)
+		none[NamesChanged](l)
+		l.query("c", www, kind)
+		l.replied("c", "SERVFAIL")
+		if got := len(l.r.Addresses(www)); got != 2 {
+			t.Errorf("%s: %d addresses", bad, got)
+		}
+		// For names that nobody watches it is a client's own affair.
+		l.query("d", "other.example.com.", kind)
+		l.answer(l.asked("other.example.com.", kind), 60, bad)
+		l.replied("d", "other.example.com."+bad)
+	}
 }
