@@ -65,7 +65,7 @@ func (e *Engine) heard(s Session, epoch uint32, r *Remote, addr netip.AddrPort) 
 	}
 	switch {
 	case epoch == 0:
-		e.trace(trace.ProtoWarn, "", "the peer's epoch is 0 and says nothing", attr("peer", p.principal))
+		e.trace(trace.ProtoWarn, reasonNoEpoch, "the peer's epoch is 0: a restart of it will not be noticed", attr("peer", p.principal))
 	case p.epoch == 0:
 		p.epoch, p.restarted = epoch, e.now
 		e.pay(p.principal)

@@ -15,6 +15,7 @@ const (
 	reasonDecrypt        = "decrypt"         // its KINK_ENCRYPT cannot be read
 	reasonStaleReply     = "stale_reply"     // answers nothing that is outstanding
 	reasonLate           = "late"            // from before the peer's restart
+	reasonNoEpoch        = "no_epoch"        // its epoch is 0
 	reasonUnexpected     = "unexpected"      // an ACK that nothing waits for
 	reasonRetransmission = "retransmission"  // a command seen before, answered again
 	reasonUnprotected    = "unauthenticated" // an error that anybody could have sent; only remembered

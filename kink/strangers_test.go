@@ -206,3 +206,18 @@ func TestOnePeerCannotFillTheKernel(t *testing.T) {
 	}
 	b.wantReason(reasonLimit)
 }
+
+// TestEpochZero: a peer without an epoch is served, and what the log says of it has a reason,
+// so that it is limited.
+func TestEpochZero(t *testing.T) {
+	w, _, b := pairOfHosts(t)
+	s := w.stranger("192.0.2.1", "a", b)
+	s.epoch = 0
+	s.command(message.STATUS)
+	b.wantReason(reasonNoEpoch)
+	for _, e := range b.traces {
+		if e.Reason == "" {
+			t.Errorf("a line for each message: %s", e.Text)
+		}
+	}
+}
