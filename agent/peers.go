@@ -6,6 +6,7 @@ import (
 
 	"racoon2/config"
 	"racoon2/ikev2"
+	"racoon2/kink"
 	"racoon2/policy"
 	"racoon2/resolver"
 )
@@ -89,15 +90,24 @@ func (r *resolving) tellPeers(name string) {
 	cfg := r.cfg
 	r.mu.Unlock()
 	for _, remote := range remotes(cfg) {
-		list := peersOf(remote.IKEv2)
-		if name != "" && !holds(list, name) || !named(list) {
-			continue
+		known := false
+		tell := func(list []config.Address, post func([]netip.AddrPort)) {
+			if name != "" && !holds(list, name) || !named(list) {
+				return
+			}
+			peers := r.a.peerAddresses(list)
+			post(peers)
+			known = known || len(peers) > 0
 		}
-		peers := r.a.peerAddresses(list)
-		for _, d := range r.a.shards {
-			_ = d.post(r.a.ctx, ikev2.PeerAddresses{Remote: remote.Name, Peers: peers})
-		}
-		if len(peers) > 0 {
+		tell(peersOf(remote.IKEv2), func(peers []netip.AddrPort) {
+			for _, d := range r.a.shards {
+				_ = d.post(r.a.ctx, ikev2.PeerAddresses{Remote: remote.Name, Peers: peers})
+			}
+		})
+		tell(peersOfKINK(remote.KINK), func(peers []netip.AddrPort) {
+			_ = r.a.kink.post(r.a.ctx, kink.PeerAddresses{Remote: remote.Name, Peers: peers})
+		})
+		if known {
 			_ = r.a.policy.post(r.a.ctx, policy.Retry{Remote: remote.Name})
 		}
 	}

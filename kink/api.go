@@ -178,21 +178,29 @@ type (
 	// Reconfigure replaces the settings. SAs whose remote is unchanged stay
 	// untouched; those of removed or changed remotes are deleted.
 	Reconfigure struct{ Settings *Settings }
+	// PeerAddresses replaces the addresses of a remote, as when its name has others
+	// now. Its SAs stay; tunnels that went to an address which is gone are followed
+	// by others.
+	PeerAddresses struct {
+		Remote string
+		Peers  []netip.AddrPort
+	}
 	// Shutdown deletes all SAs, telling the peers; the engine is done when Idle.
 	Shutdown struct{}
 )
 
-func (Datagram) input()     {}
-func (Timeout) input()      {}
-func (KernelResult) input() {}
-func (KernelEvent) input()  {}
-func (JobDone) input()      {}
-func (TicketReady) input()  {}
-func (Initiate) input()     {}
-func (Terminate) input()    {}
-func (Routed) input()       {}
-func (Reconfigure) input()  {}
-func (Shutdown) input()     {}
+func (Datagram) input()      {}
+func (Timeout) input()       {}
+func (KernelResult) input()  {}
+func (KernelEvent) input()   {}
+func (JobDone) input()       {}
+func (TicketReady) input()   {}
+func (Initiate) input()      {}
+func (Terminate) input()     {}
+func (Routed) input()        {}
+func (Reconfigure) input()   {}
+func (PeerAddresses) input() {}
+func (Shutdown) input()      {}
 
 // ---- effects ----
 

@@ -155,6 +155,12 @@ func (e *Engine) reconfigure(s *Settings) {
 			}
 		}
 	}
+	e.replace(s, kept)
+}
+
+// replace puts other settings in the place of these. kept says which remotes go on
+// as which; what the others had is deleted.
+func (e *Engine) replace(s *Settings, kept map[*Remote]*Remote) {
 	e.settings = s
 	const why = "the configuration of its remote has changed"
 	var gone []*pair

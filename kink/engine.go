@@ -91,6 +91,8 @@ func (e *Engine) Handle(now time.Time, in Input, out *Outbox) {
 		e.terminate(in)
 	case Reconfigure:
 		e.reconfigure(in.Settings)
+	case PeerAddresses:
+		e.peerAddresses(in)
 	case Shutdown:
 		e.shutdown()
 	}

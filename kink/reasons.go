@@ -53,5 +53,7 @@ const (
 	reasonChildRekeyed = "child_rekeyed"
 	reasonPeerRestart  = "peer_restart" // its epoch changed
 	reasonPeerDead     = "peer_dead"    // it does not answer STATUS
-	reasonNotify       = "notify"       // a notification was logged
+	// reasonPeerAddresses is that a remote has other addresses now
+	reasonPeerAddresses = "peer_addresses"
+	reasonNotify        = "notify" // a notification was logged
 )

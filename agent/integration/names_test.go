@@ -22,7 +22,8 @@ type nameServer struct {
 	addrs []netip.Addr
 	named map[string]netip.Addr // names with an address of their own
 
-	failing bool // nothing is answered
+	failing   bool // nothing is answered
+	authentic bool // answers have AD
 }
 
 func (n *nameServer) set(addrs ...netip.Addr) {
@@ -41,7 +42,7 @@ func (n *nameServer) fail(failing bool) {
 func (n *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
-	m.RecursionAvailable = true
+	m.RecursionAvailable, m.AuthenticatedData = true, n.authentic
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.failing {

@@ -53,7 +53,7 @@ func staticBundle(protos, spi, encr, integ string) string {
 }
 
 // kernelBundles are what the kernel's own tools are tried with.
-var kernelBundles = map[string]string{"ESP": "esp"}
+var kernelBundles = map[string]string{"ESP": "esp", "AH": "ah", "IPComp and ESP": "comp esp", "ESP in AH": "esp ah", "all": "comp esp ah"}
 
 // reload has the agent read its configuration again, and waits until it has.
 func (r *racoon2) reload() {
