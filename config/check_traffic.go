@@ -76,6 +76,27 @@ func (r *resolver) checkClearPolicy(p *Policy, v view) {
 	}
 }
 
+// checkStart warns of an initiation without traffic that cannot be: whatever the
+// remote speaks waits for the peer.
+func (r *resolver) checkStart(p *Policy, v view) {
+	if !p.Start || p.Remote == nil || p.Remote.Disabled {
+		return
+	}
+	var blocks []*Common
+	if k := p.Remote.IKEv2; k != nil {
+		blocks = append(blocks, &k.Common)
+	}
+	if k := p.Remote.KINK; k != nil {
+		blocks = append(blocks, &k.Common)
+	}
+	if len(blocks) == 0 || slices.ContainsFunc(blocks, func(c *Common) bool { return !c.Passive }) {
+		return
+	}
+	r.warnf("start-passive", v.get("start").nameItem(), "remove it, or passive on in the remote",
+		"policy %s is to initiate by itself, and remote %s (%v) is passive: nothing happens before the peer comes",
+		clip(p.Name), clip(p.RemoteIndex), p.Remote.Pos)
+}
+
 // checkEndPoints completes and checks the ends of a tunnel.
 func (r *resolver) checkEndPoints(p *Policy, v view) {
 	if p.Mode != ModeTunnel {

@@ -194,6 +194,7 @@ func (r *resolver) buildPolicy(p *Policy, v view) {
 		return
 	}
 	r.checkOutliving(p)
+	r.checkStart(p, v)
 }
 
 // alternatives resolves the ipsec sections of a policy.

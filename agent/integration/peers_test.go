@@ -76,6 +76,175 @@ func TestPeerByName(t *testing.T) {
 	}
 }
 
+// A tunnel by KINK follows its peer's name: nothing leaves before the name is known,
+// and the SAs at the new address stand before those at the old one go.
+func TestKINKPeerByName(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newKINK(t, family, "tunnel")
+			first, second := p.topology.right.outer, p.topology.right.outer.Next().Next()
+			bits := map[string]int{"v4": 24, "v6": 64}[family]
+			must(t, p.topology.right.ns.Address("wan", netip.PrefixFrom(second, bits).String()))
+			n := &nameServer{}
+			n.serve(t, p.topology.left.ns)
+			p.left.KINK = "peers_ipaddr gw.example.com;"
+			p.right.KINK = "peers_ipaddr " + p.right.PeerAddr + ";"
+			p.left.More = "resolver { nameserver 127.0.0.1 port 5300; ttl_floor 1; };\n"
+			p.configure()
+			for _, r := range []*racoon2{p.a, p.b} {
+				r.text = withoutEnds(r.text)
+				r.configure()
+			}
+			w := p.watch(t)
+			p.b.start()
+			p.a.start()
+			noPing(t, p.topology.left, p.src, p.dst, 3)
+			n.set(first)
+			ping(t, p.topology.left, p.src, p.dst, 60*time.Second)
+			p.agree(t)
+
+			n.set(second)
+			waitFor(t, 60*time.Second, fmt.Sprintf("the tunnel to go to %v alone", second), func() bool {
+				all := pairs(p.a.status(), false)
+				for _, c := range all {
+					if c.Remote != second.String() {
+						return false
+					}
+				}
+				return len(all) == 1
+			})
+			w.reset()
+			ping(t, p.topology.left, p.src, p.dst, 30*time.Second)
+			ping(t, p.topology.right, p.dst, p.src, 30*time.Second)
+			for _, f := range w.sent(netlab.ESP) {
+				if f.Src == first || f.Dst == first {
+					t.Errorf("ESP from %v to %v after the move", f.Src, f.Dst)
+				}
+			}
+			w.wantESP(netlab.ESP, 2)
+			if log := p.a.log(); !strings.Contains(log, "has other addresses now") || strings.Contains(log, "is down: it is deleted") {
+				t.Errorf("log:\n%s", log)
+			}
+		})
+	}
+}
+
+// withoutEnds takes the ends of tunnels out of a configuration.
+func withoutEnds(text string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "_sa_ipaddr") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "")
+}
+
+// A peer has two addresses, of which one answers at a time. The tunnel comes up
+// with whichever does, and goes to the other when the peer is not there any more.
+func TestPeersInTurn(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newPair(t, family, "tunnel", false)
+			second := p.right.outer
+			first := second.Next()
+			bits := map[string]int{"v4": 24, "v6": 64}[family]
+			quick := "interval_to_send 1; max_retry_to_send 2; dpd_delay 2; mobike off;"
+			p.a.conf.IKE, p.b.conf.IKE = quick, quick
+			p.a.peerByName(fmt.Sprintf("{ %v; %v; }", first, second), "")
+			p.b.configure()
+			p.b.peerByName(p.b.conf.PeerAddr, "")
+			w := p.watch(t)
+			p.start()
+			ping(t, p.left, p.src, p.dst, 60*time.Second)
+			ping(t, p.right, p.dst, p.src, 20*time.Second)
+			p.wantPeer(second)
+			if log := p.a.log(); !strings.Contains(log, first.String()) {
+				t.Errorf("the first address was not tried:\n%s", log)
+			}
+
+			// IPv4's kernel takes what is in the same network away with an address.
+			p.right.ip(t, "address", "del", netip.PrefixFrom(second, bits).String(), "dev", "wan")
+			must(t, p.right.ns.Address("wan", netip.PrefixFrom(first, bits).String()))
+			p.right.ip(t, "route", "replace", p.left.net, "via", p.left.outer.String())
+			p.left.ip(t, "route", "replace", p.right.net, "via", first.String())
+			waitFor(t, 90*time.Second, fmt.Sprintf("the tunnel to go to %v", first), func() bool {
+				_ = p.left.ns.Ping(netlab.Ping{From: p.src, To: p.dst, Timeout: 100 * time.Millisecond})
+				return p.peerOf() == first
+			})
+			w.reset()
+			ping(t, p.left, p.src, p.dst, 30*time.Second)
+			ping(t, p.right, p.dst, p.src, 30*time.Second)
+			w.wantESP(netlab.ESP, 2)
+			for _, f := range w.sent(netlab.ESP) {
+				if f.Src == second || f.Dst == second {
+					t.Errorf("ESP from %v to %v after the peer has moved", f.Src, f.Dst)
+				}
+			}
+		})
+	}
+}
+
+// ip runs iproute2's ip on a site.
+func (s site) ip(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := s.ns.Command(t.Context(), "ip", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// With start on the tunnel stands before any traffic, and again after the peer has
+// died and come back.
+func TestStartOn(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newPair(t, family, "tunnel", false)
+			p.a.conf.Policy = "\tstart on;\n"
+			quick := "interval_to_send 1; max_retry_to_send 2; dpd_delay 2;"
+			p.a.conf.IKE, p.b.conf.IKE = quick, quick
+			p.a.configure()
+			p.b.configure()
+			w := p.watch(t)
+			p.a.start() // nobody is there yet
+			p.b.start()
+			up := func(what string) map[string]bool {
+				t.Helper()
+				var now map[string]bool
+				waitFor(t, 90*time.Second, what, func() bool {
+					now = children(p.a.status(), false)
+					there := children(p.b.status(), true)
+					if len(now) != 1 || len(there) != 1 {
+						return false
+					}
+					for c := range now {
+						return there[c]
+					}
+					return false
+				})
+				return now
+			}
+			first := up("the tunnel to stand without traffic")
+			p.b.kill(syscall.SIGKILL)
+			p.b.start()
+			waitFor(t, 90*time.Second, "left to find out", func() bool {
+				for c := range children(p.a.status(), false) {
+					if first[c] {
+						return false
+					}
+				}
+				return true
+			})
+			up("the tunnel to stand again without traffic")
+			if n := len(w.sent(netlab.ESP)); n != 0 {
+				t.Errorf("%d packets of ESP, and there was no traffic", n)
+			}
+			ping(t, p.left, p.src, p.dst, 10*time.Second)
+			ping(t, p.right, p.dst, p.src, 10*time.Second)
+			w.wantESP(netlab.ESP, 2)
+		})
+	}
+}
+
 // peerOf is where the one child of left goes; the zero Addr while there are none
 // or several.
 func (p *pair) peerOf() netip.Addr {
