@@ -306,28 +306,39 @@ func (h *host) children() (spis []uint64) {
 // A policy that the kernel refuses never stands: the answer that waits for it
 // becomes SERVFAIL at the bound, and not later.
 func TestGateEnds(t *testing.T) {
-	a, b := newPair(t)
-	up := newNameServer(t)
-	listen := netip.AddrPortFrom(a.addr, freePort(t, a.addr))
-	a.configure(b, fmt.Sprintf(`
-resolver { resolver on; nameserver %v port %d; dns_query %v port %d; };
+	for words, want := range map[string]struct {
+		rcode int
+		least time.Duration
+	}{
+		"":                                  {dns.RcodeServerFailure, 500 * time.Millisecond},
+		"gate_outcome answer; gate_time 2;": {dns.RcodeSuccess, 1500 * time.Millisecond},
+		"gate_time 0;":                      {dns.RcodeSuccess, 0},
+	} {
+		t.Run(words, func(t *testing.T) {
+			a, b := newPair(t)
+			up := newNameServer(t)
+			listen := netip.AddrPortFrom(a.addr, freePort(t, a.addr))
+			a.configure(b, fmt.Sprintf(`
+resolver { resolver on; nameserver %v port %d; dns_query %v port %d; %s };
 selector web_out { direction outbound; src %v; dst www.example.com; policy_index protect; };
-`, up.at.Addr(), up.at.Port(), listen.Addr(), listen.Port(), a.addr))
-	a.start()
-	a.kernel.With(func(k *fake.Kernel, _ time.Time) []kernel.Event {
-		k.Fail(kernel.AddPolicy{}, fmt.Errorf("policy: %w", kernel.ErrUnsupported))
-		return nil
-	})
-	up.set("127.0.0.7")
-	a.agent.names.proxy.Input(resolver.Flush{})
-	q := new(dns.Msg)
-	q.SetQuestion("www.example.com.", dns.TypeA)
-	start := time.Now()
-	m, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(q, listen.String())
-	if err != nil || m.Rcode != dns.RcodeServerFailure {
-		t.Fatalf("%v, %v", m, err)
-	}
-	if took := time.Since(start); took < 500*time.Millisecond || took > 5*time.Second {
-		t.Errorf("it took %v", took)
+`, up.at.Addr(), up.at.Port(), listen.Addr(), listen.Port(), words, a.addr))
+			a.start()
+			a.kernel.With(func(k *fake.Kernel, _ time.Time) []kernel.Event {
+				k.Fail(kernel.AddPolicy{}, fmt.Errorf("policy: %w", kernel.ErrUnsupported))
+				return nil
+			})
+			up.set("127.0.0.7")
+			a.agent.names.proxy.Input(resolver.Flush{})
+			q := new(dns.Msg)
+			q.SetQuestion("www.example.com.", dns.TypeA)
+			start := time.Now()
+			m, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(q, listen.String())
+			if err != nil || m.Rcode != want.rcode || (m.Rcode == dns.RcodeSuccess) != (len(m.Answer) == 1) {
+				t.Fatalf("%v, %v", m, err)
+			}
+			if took := time.Since(start); took < want.least {
+				t.Errorf("it took %v", took)
+			}
+		})
 	}
 }

@@ -129,7 +129,7 @@ func TestNames(t *testing.T) {
 			p.a.conf.PeerNet = "www.example.com"
 			p.a.configure()
 			p.a.write("racoon2.conf", p.a.conf.render(p.a.dir+"/peer.psk")+
-				"resolver { resolver on; nameserver 127.0.0.1 port 5300; dns_query 127.0.0.1; };\n")
+				"resolver { resolver on; nameserver 127.0.0.1 port 5300; dns_query 127.0.0.1; ttl_floor 1; };\n")
 			w := p.watch(t)
 			p.start()
 

@@ -42,7 +42,7 @@ func TestPeerByName(t *testing.T) {
 				n.serve(t, p.left.ns)
 				p.a.conf.IKE, p.b.conf.IKE = "mobike "+mobike+";", "mobike "+mobike+";"
 				p.b.configure()
-				p.a.peerByName("gw.example.com", "resolver { nameserver 127.0.0.1 port 5300; };\n")
+				p.a.peerByName("gw.example.com", "resolver { nameserver 127.0.0.1 port 5300; ttl_floor 1; };\n")
 				p.b.peerByName(p.b.conf.PeerAddr, "")
 				w := p.watch(t)
 				p.start()
@@ -67,7 +67,7 @@ func TestPeerByName(t *testing.T) {
 				}
 
 				n.fail(true)
-				time.Sleep(7 * time.Second) // beyond the life of the answer
+				p.a.outlives(t, "gw.example.com")
 				ping(t, p.left, p.src, p.dst, 10*time.Second)
 				p.wantPeer(second)
 				w.wantNoClear()
@@ -127,6 +127,18 @@ func TestKINKPeerByName(t *testing.T) {
 			}
 		})
 	}
+}
+
+// outlives waits until the life of a name's answer is over, with a floor of a
+// second, and whatever that may have begun, with a grace of a second. The question
+// that finds no server comes shortly before the end of the life, and takes longer.
+func (r *racoon2) outlives(t *testing.T, name string) {
+	t.Helper()
+	before := strings.Count(r.log(), name+". could not be asked for")
+	waitFor(t, 30*time.Second, name+" to be asked for in vain", func() bool {
+		return strings.Count(r.log(), name+". could not be asked for") > before
+	})
+	time.Sleep(1500 * time.Millisecond)
 }
 
 // withoutEnds takes the ends of tunnels out of a configuration.
@@ -336,7 +348,7 @@ func TestNamesUnbound(t *testing.T) {
 			p.a.conf.PeerNet = "www.example.com"
 			p.a.configure()
 			p.a.write("racoon2.conf", p.a.conf.render(p.a.dir+"/peer.psk")+
-				"resolver { resolver on; nameserver 127.0.0.1 port 5300; dns_query 127.0.0.1; address_grace_period 2; };\n")
+				"resolver { resolver on; nameserver 127.0.0.1 port 5300; dns_query 127.0.0.1; address_grace_period 1; ttl_floor 1; };\n")
 			w := p.watch(t)
 			p.start()
 			resolve := func(want netip.Addr) {
@@ -360,7 +372,7 @@ func TestNamesUnbound(t *testing.T) {
 
 			w.reset()
 			u.kill()
-			time.Sleep(12 * time.Second) // beyond the life of the answers and the grace
+			p.a.outlives(t, "www.example.com")
 			ping(t, p.left, p.left.inner, second, 15*time.Second)
 			w.wantESP(netlab.ESP, 2)
 		})

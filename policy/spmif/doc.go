@@ -12,6 +12,6 @@
 // with the login of its 2026 fork beside the original one. PROTOCOL.md in this
 // folder states both and the extensions STATUS, SA and WATCH.
 //
-// Known limits: MIGRATE moves policies, not SAs; an event of WATCH that is
-// longer than a line loses its attributes.
+// Known limits: MIGRATE moves policies and IKEv2's SAs, not KINK's; an event of
+// WATCH that is longer than a line loses its attributes.
 package spmif
