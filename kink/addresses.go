@@ -29,14 +29,9 @@ func (e *Engine) peerAddresses(in PeerAddresses) {
 	if was == nil {
 		return
 	}
-	e.replace(&settings, kept)
 	e.trace(trace.Info, reasonPeerAddresses, fmt.Sprintf("remote %s (%s) has other addresses now", in.Remote, was.Where),
 		attr("remote", in.Remote), attr("was", fmt.Sprint(was.Peers)), attr("is", fmt.Sprint(in.Peers)))
-	for _, sa := range e.allPairs() {
-		if sa.target.remote.Name == in.Remote {
-			sa.followAddresses()
-		}
-	}
+	e.replace(&settings, kept)
 }
 
 // followAddresses has a tunnel go where its peer is now.

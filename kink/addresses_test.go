@@ -12,7 +12,7 @@ func named(r *Remote, _ *Child) { r.AnyPeer = true }
 // A tunnel follows its peer's name: the successor stands at the new address before
 // the pair at the old one goes.
 func TestPeerAddresses(t *testing.T) {
-	for _, to := range []string{"192.0.2.9", "2001:db8::9"} {
+	for _, to := range []string{"192.0.2.9", "2001:db8::9", "192.0.2.10"} {
 		w, a, b := pairOfHosts(t, tunnel, named)
 		w.create(a)
 		w.wantPairs(1)
@@ -21,11 +21,16 @@ func TestPeerAddresses(t *testing.T) {
 			a.addr = netip.MustParseAddr("2001:db8::1")
 		}
 		b.addr = netip.MustParseAddr(to)
-		a.handle(PeerAddresses{Remote: "b", Peers: []netip.AddrPort{netip.AddrPortFrom(b.addr, 0)}})
+		peers := []netip.AddrPort{netip.AddrPortFrom(b.addr, 0)}
+		if to == "192.0.2.10" { // a reload finds it out
+			a.handle(Reconfigure{settingsFor("a", "192.0.2.1", "b", to, tunnel, named)})
+		} else {
+			a.handle(PeerAddresses{Remote: "b", Peers: peers})
+			a.wantReason(reasonPeerAddresses)
+		}
 		w.settle()
 		w.pass(11 * time.Second) // the grace of the old pair
 		w.wantPairs(1)
-		a.wantReason(reasonPeerAddresses)
 		if len(a.ups) != 2 || a.ups[1].Info.Remote != b.addr || len(a.downs)+len(b.downs)+len(a.failures) != 0 {
 			t.Errorf("ups %+v, downs %+v, failures %+v\n%s", a.ups, a.downs, a.failures, a.said())
 		}

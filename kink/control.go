@@ -163,10 +163,13 @@ func (e *Engine) reconfigure(s *Settings) {
 func (e *Engine) replace(s *Settings, kept map[*Remote]*Remote) {
 	e.settings = s
 	const why = "the configuration of its remote has changed"
-	var gone []*pair
+	var gone, moved []*pair
 	for _, sa := range e.allPairs() {
 		switch r := kept[sa.target.remote]; {
 		case r != nil:
+			if !slices.Equal(r.Peers, sa.target.remote.Peers) {
+				moved = append(moved, sa)
+			}
 			sa.adopt(r)
 		case sa.state == pairMaking && !sa.initiator && !sa.answered:
 			sa.unwanted = why // the peer makes its half when the REPLY comes, and is told then
@@ -196,6 +199,9 @@ func (e *Engine) replace(s *Settings, kept map[*Remote]*Remote) {
 		}
 	}
 	e.deletePairs(gone, why)
+	for _, sa := range moved {
+		sa.followAddresses()
+	}
 }
 
 // hasSPI says that the SPI is one of the inbound SAs'.

@@ -81,7 +81,7 @@ func serveHTTP(t *testing.T, in *netlab.NS, addr netip.Addr) {
 
 // said are the DNS messages that a site has sent on its loopback, to the proxy
 // or from it.
-func said(t *testing.T, c *netlab.Capture, answers bool) (out []said1) {
+func said(t *testing.T, c *netlab.Capture, answers bool) (out []message) {
 	t.Helper()
 	for _, f := range c.Frames() {
 		port := f.DstPort
@@ -94,13 +94,13 @@ func said(t *testing.T, c *netlab.Capture, answers bool) (out []said1) {
 		}
 		m := new(dns.Msg)
 		must(t, m.Unpack(f.Payload))
-		out = append(out, said1{m, client})
+		out = append(out, message{m, client})
 	}
 	return out
 }
 
-// said1 is one message, and the client's port.
-type said1 struct {
+// message is one of them, and the client's port.
+type message struct {
 	*dns.Msg
 	client uint16
 }
@@ -133,6 +133,9 @@ func TestApplications(t *testing.T) {
 				t.Errorf("curl got %q, want %q", got, want)
 			}
 			w.wantESP(netlab.ESP, 4)
+			waitFor(t, 20*time.Second, "the privileges to go, with a thread that waits for questions", func() bool {
+				return strings.Contains(p.a.log(), "privileges are given up")
+			})
 
 			t.Run("getent", func(t *testing.T) { getent(t, h, lo, p.right.inner, other) })
 			t.Run("dig", func(t *testing.T) { dig(t, h, p.right.inner) })
@@ -161,7 +164,7 @@ func getent(t *testing.T, h *host, lo *netlab.Capture, addrs ...netip.Addr) {
 			if strings.Contains(c.options, "use-vc") { // over TCP, which the capture does not take apart
 				return
 			}
-			var queries, answers []said1
+			var queries, answers []message
 			waitFor(t, 10*time.Second, "two questions and two answers on the loopback", func() bool {
 				queries, answers = said(t, lo, false), said(t, lo, true)
 				return len(queries) >= 2 && len(answers) >= 2
