@@ -105,6 +105,9 @@ func TestStatic(t *testing.T) {
 				p.b.write("racoon2.conf", staticConfig(mode, right.MyNet, right.PeerNet, p.right.outer, p.left.outer, back,
 					staticESP("0x1000", encrBack, integThere)))
 				p.b.reload()
+				waitFor(t, 20*time.Second, "the other key to be the kernel's", func() bool {
+					return p.left.ns.Ping(netlab.Ping{From: p.src, To: p.dst, Timeout: 500 * time.Millisecond}) != nil
+				})
 				noPing(t, p.left, p.src, p.dst, 3)
 				w.wantNoClear()
 				p.a.kill(syscall.SIGTERM)
@@ -197,6 +200,9 @@ func ipXFRM(t *testing.T, in *netlab.NS, dir string, src, dst netip.Addr, protos
 			add = append(add, "enc", "cbc(aes)", encr, "auth-trunc", "hmac(sha256)", integ, "128")
 		case "ah":
 			add = append(add, "auth-trunc", "hmac(sha256)", integ, "128")
+			if src.Is4() {
+				add = append(add, "flag", "align4") // RFC 4302 §3.3.3.2.1; Linux pads to 8 octets otherwise
+			}
 		case "comp":
 			add = append(add, "comp", "deflate")
 			tmpl = append(tmpl, "level", "use")
