@@ -250,6 +250,7 @@ func TestStartOn(t *testing.T) {
 			if n := len(w.sent(netlab.ESP)); n != 0 {
 				t.Errorf("%d packets of ESP, and there was no traffic", n)
 			}
+			w.reset() // while nobody listened, right's kernel said that its port is closed
 			ping(t, p.left, p.src, p.dst, 10*time.Second)
 			ping(t, p.right, p.dst, p.src, 10*time.Second)
 			w.wantESP(netlab.ESP, 2)
