@@ -162,8 +162,7 @@ func (sa *ikeSA) openFragment(in Datagram, known *partial) (*message.EncryptedFr
 	return f, part
 }
 
-// partialOf is what is there of the message of a fragment. No more messages are
-// in pieces than the windows have room for: beyond that the oldest is given up.
+// partialOf is what is there of the message of a fragment; a new one is not listed.
 func (sa *ikeSA) partialOf(h message.Header) *partial {
 	response := h.Flags&message.FlagResponse != 0
 	for _, p := range sa.frag.partial {
@@ -171,10 +170,20 @@ func (sa *ikeSA) partialOf(h message.Header) *partial {
 			return p
 		}
 	}
+	return &partial{id: h.MessageID, response: response}
+}
+
+// listPartial keeps a message of which a first fragment is there. No more messages
+// are in pieces than the windows have room for: beyond that the oldest is given up.
+func (sa *ikeSA) listPartial(p *partial) {
+	if slices.Contains(sa.frag.partial, p) {
+		return
+	}
 	if len(sa.frag.partial) > sa.x.window()+int(sa.x.promised()) {
 		sa.forgetFragments(sa.frag.partial[0])
 	}
-	return &partial{id: h.MessageID, response: response}
+	sa.setTimer(timerFragments, reassemblyTime)
+	sa.frag.partial = append(sa.frag.partial, p)
 }
 
 // fragment takes one fragment of the message that is next. Nothing is kept
@@ -190,15 +199,12 @@ func (sa *ikeSA) fragment(in Datagram, h message.Header) {
 		sa.e.drop(in, reasonFragmentLimit, "incomplete messages hold as much memory as allowed")
 		return
 	}
-	if p.counted == 0 {
-		sa.setTimer(timerFragments, reassemblyTime)
-		sa.frag.partial = append(sa.frag.partial, p)
-	}
 	complete, err := p.Add(f, part)
 	if err != nil {
 		sa.badFragment(in, err)
 		return
 	}
+	sa.listPartial(p)
 	p.largest = max(p.largest, len(in.Data))
 	sa.e.reassembling += p.Size() - p.counted
 	p.counted = p.Size()

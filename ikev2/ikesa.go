@@ -41,6 +41,8 @@ type ikeSA struct {
 	reauthAt        time.Time    // when it is repeated; zero: not by this host, or it is under way
 	heir            *ikeSA       // that repeats the authentication
 	next            *ikeSA       // that has replaced it
+	line            *lineage     // that it shares with those which it has replaced
+	waits           bool         // counted in line.waiting
 	leaves          bool         // one of its addresses is not used any more, and no MOBIKE moves it
 	replacement     *replacement // of the IKE SA itself, while one is made
 	created         time.Time
@@ -97,7 +99,7 @@ type want struct {
 func (e *Engine) newSA(local, peer netip.AddrPort, initiator bool) *ikeSA {
 	sa := &ikeSA{
 		e: e, serial: e.nextSerial(), initiator: initiator, began: initiator, local: local, peer: peer,
-		created: e.now, heard: e.now, heapIndex: -1,
+		created: e.now, heard: e.now, heapIndex: -1, line: new(lineage),
 	}
 	e.sas[sa.serial] = sa
 	return sa
@@ -247,6 +249,7 @@ func (sa *ikeSA) destroy(reason, text string) {
 		c.remove(text)
 	}
 	sa.notHalfOpen()
+	sa.noLongerWaits()
 	for k := range sa.timers {
 		sa.timers[k] = time.Time{}
 	}

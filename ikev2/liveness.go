@@ -148,7 +148,8 @@ func (e *Engine) unknownSPI(in Datagram, h message.Header) {
 }
 
 // wayward takes INVALID_SPI in the clear: a packet of ours met a host that has no
-// SA for it. RFC 7296 §1.5: it is no more than a hint, and never answered.
+// SA for it. RFC 7296 §1.5: it is no more than a hint, and never answered. Anybody
+// can send it, so that it is looked up and not searched for.
 func (e *Engine) wayward(in Datagram, h message.Header) bool {
 	if h.Exchange != message.INFORMATIONAL || h.NextPayload != message.PayloadNotify {
 		return false
@@ -162,9 +163,10 @@ func (e *Engine) wayward(in Datagram, h message.Header) bool {
 		return false
 	}
 	e.drop(in, reasonUnprotected, "INVALID_SPI without protection")
-	for _, sa := range e.all() {
-		if sa.state == stateEstablished && sa.peer.Addr() == in.Remote.Addr() && sa.bySPI(n.Data) != nil && e.hints.take(e.now) {
-			sa.probe()
+	for _, proto := range []kernel.Protocol{kernel.ESP, kernel.AH} {
+		c := e.bySAID[kernel.SAID{Dst: in.Remote.Addr(), Proto: proto, SPI: kernel.SPI(binary.BigEndian.Uint32(n.Data))}]
+		if c != nil && c.sa.state == stateEstablished && c.sa.bySPI(n.Data) == c && e.hints.take(e.now) {
+			c.sa.probe()
 		}
 	}
 	return true

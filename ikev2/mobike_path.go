@@ -157,10 +157,12 @@ func (sa *ikeSA) move(to path, why string) {
 	}
 }
 
-// sendOn sends a request on a pair of addresses, and remembers it.
+// sendOn sends a request on a pair of addresses, and remembers it: the last ones, for
+// the peer may say often that it is elsewhere.
 func (sa *ikeSA) sendOn(r *request, p path) {
 	if !slices.Contains(r.paths, p) {
 		r.paths = append(r.paths, p)
+		r.paths = r.paths[max(0, len(r.paths)-maxPaths):]
 	}
 	sa.send(p.local, p.peer, r.data)
 }

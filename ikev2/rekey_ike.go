@@ -22,6 +22,32 @@ type replacement struct {
 // replacedTime is how long a replaced IKE SA waits for its deletion.
 const replacedTime = 60 * time.Second
 
+// maxReplaced bounds the predecessors of an IKE SA that its peer has replaced and not
+// deleted, so that rekeying without end makes no IKE SAs without end.
+const maxReplaced = 8
+
+// lineage is what an IKE SA shares with its successors.
+type lineage struct {
+	waiting int // replaced by the peer, which is to delete them
+}
+
+// waitsForDeletion counts an IKE SA that the peer has replaced.
+func (sa *ikeSA) waitsForDeletion() {
+	sa.setTimer(timerGiveUp, replacedTime)
+	if !sa.waits {
+		sa.waits = true
+		sa.line.waiting++
+	}
+}
+
+// noLongerWaits takes it out of the count.
+func (sa *ikeSA) noLongerWaits() {
+	if sa.waits {
+		sa.waits = false
+		sa.line.waiting--
+	}
+}
+
 // rekeyTask is a CREATE_CHILD_SA exchange of this host for the successor of the
 // IKE SA (RFC 7296 §1.3.2, §2.18).
 type rekeyTask struct {
@@ -193,6 +219,9 @@ func (sa *ikeSA) cannotRekey() string {
 	if sa.replacement != nil {
 		return "the peer rekeys the IKE SA twice"
 	}
+	if sa.line.waiting >= maxReplaced {
+		return fmt.Sprintf("the peer rekeys the IKE SA and has deleted none of the last %d", sa.line.waiting)
+	}
 	return ""
 }
 
@@ -222,7 +251,7 @@ func (sa *ikeSA) answerRekey(r *row, m *received, choice *chosen, x exchanged) {
 	}
 	sa.handOver(next)
 	sa.state = r.next
-	sa.setTimer(timerGiveUp, replacedTime)
+	sa.waitsForDeletion()
 }
 
 // successor makes the IKE SA that follows this one: new SPIs and keys, Message
@@ -237,6 +266,7 @@ func (sa *ikeSA) successor(initiator bool, spii, spir uint64, s suite, shared, n
 	next := sa.e.newSA(sa.local, sa.peer, initiator)
 	next.spii, next.spir, next.suite, next.keys = spii, spir, s, k
 	next.natLocal, next.natPeer, next.forwarded = sa.natLocal, sa.natPeer, sa.forwarded
+	next.line = sa.line
 	next.inheritAuth(sa)
 	next.inheritMobility(sa)
 	next.ppk = sa.ppk // RFC 8784 §3: in SK_d already, and not mixed in again
@@ -312,7 +342,7 @@ func (t *rekeyTask) refused(sa *ikeSA, m *received, n *message.Notify) {
 		sa.replacement = nil
 		sa.x.current = nil
 		sa.handOver(p.sa)
-		sa.setTimer(timerGiveUp, replacedTime)
+		sa.waitsForDeletion()
 		return
 	}
 	if kind == message.INVALID_KE_PAYLOAD && len(n.Data) == 2 {
