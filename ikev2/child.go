@@ -47,8 +47,10 @@ type childSA struct {
 	soft, hard    kernel.Lifetime
 	softOver      bool // this engine's own timer has seen the soft limit
 	established   time.Time
-	packets       uint64    // that its inbound SA had received at the last look
-	movedAt       time.Time // to other addresses; zero: never
+	packets       uint64        // that its inbound SA had received at the last look
+	movedAt       time.Time     // to other addresses; zero: never
+	moving        int           // operations of a move that the kernel has not answered
+	taken         []kernel.SAID // outbound SAs that the kernel has of it; another one by such a name may be another peer's
 
 	// while it is replaced, to settle the case that both ends do it at once
 	rekeying  bool     // this host's request is queued or under way
@@ -108,19 +110,16 @@ func (c *childSA) remove(why string) {
 	if c.state == childGone {
 		return
 	}
-	sa, e := c.sa, c.sa.e
-	was := c.state
+	sa := c.sa
 	c.state = childGone
 	if c.peers != nil {
 		c.peers.takeOver() // before this one's outbound SA goes
 	}
-	gone := c.saids(false)
-	if was != childReserved && !c.outWaits {
-		gone = append(gone, c.saids(true)...)
-	}
-	for _, id := range gone {
-		delete(e.bySAID, id)
+	for _, id := range append(c.saids(false), c.taken...) {
 		c.deleteSA(id)
+	}
+	for _, id := range append(c.saids(false), c.saids(true)...) {
+		c.unlist(id)
 	}
 	c.keys.wipe()
 	sa.children = slices.DeleteFunc(sa.children, func(other *childSA) bool { return other == c })

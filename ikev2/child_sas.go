@@ -204,6 +204,7 @@ func (c *childSA) install(done func(error)) {
 	var first error
 	for i, k := range list {
 		sa.e.kernelOp(kernel.AddSA{SA: k}, func(r kernel.Result) {
+			c.answered(k, r.Err)
 			if r.Err != nil && first == nil {
 				first = fmt.Errorf("the kernel refuses the %s %s SA: %w", directionName(k.Direction), protocolName(k.Proto), r.Err)
 			}
@@ -234,7 +235,34 @@ func (c *childSA) installed(err error) {
 // listOutbound lets the kernel's events find the child by its outbound SAs.
 func (c *childSA) listOutbound() {
 	for _, id := range c.saids(true) {
+		c.list(id)
+	}
+}
+
+// list lets the kernel's events find the child by one of its SAs. The name of an
+// outbound one is the peer's choice, and may be that of another peer's SA at the same
+// address: that one keeps it.
+func (c *childSA) list(id kernel.SAID) {
+	if c.sa.e.bySAID[id] == nil {
 		c.sa.e.bySAID[id] = c
+	}
+}
+
+func (c *childSA) unlist(id kernel.SAID) {
+	if c.sa.e.bySAID[id] == c {
+		delete(c.sa.e.bySAID, id)
+	}
+}
+
+// answered notes which outbound SAs the kernel has taken. What it has by the name of
+// one that it refuses is another peer's, and not to be deleted with the child.
+func (c *childSA) answered(k kernel.SA, err error) {
+	switch {
+	case k.Direction != kernel.Out || err != nil:
+	case c.state == childGone:
+		c.deleteSA(k.SAID)
+	default:
+		c.taken = append(c.taken, k.SAID)
 	}
 }
 
@@ -248,6 +276,7 @@ func (c *childSA) takeOver() {
 	c.listOutbound()
 	for _, k := range c.kernelSAs(true) {
 		c.sa.e.kernelOp(kernel.AddSA{SA: k}, func(r kernel.Result) {
+			c.answered(k, r.Err)
 			if r.Err != nil && c.state != childGone {
 				c.notTaken(k, r.Err)
 			}

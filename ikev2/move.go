@@ -55,8 +55,12 @@ func sameEncap(a, b *kernel.Encap) bool {
 }
 
 // follow moves a child that stands to where it belongs. One that is being made
-// follows when it stands.
+// follows when it stands, and one that is moved when the kernel is through with
+// that: however often the peer moves, no more operations wait than for one move.
 func (c *childSA) follow() {
+	if c.moving > 0 {
+		return
+	}
 	switch c.state {
 	case childUp, childReplaced, childDeleting:
 	default:
@@ -83,7 +87,7 @@ func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 			continue
 		}
 		for _, id := range c.saids(out) {
-			delete(e.bySAID, id)
+			c.unlist(id)
 		}
 	}
 	c.local, c.remote, c.encap, c.movedAt = local, remote, encap, e.now
@@ -92,12 +96,13 @@ func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 			continue
 		}
 		for _, k := range c.kernelSAs(out) {
-			e.bySAID[k.SAID] = c
+			c.list(k.SAID)
 			old := k.SAID
 			if old.Dst = was.OldLocal; out {
 				old.Dst = was.OldRemote
 			}
 			k.EncrKey, k.IntegKey = nil, nil
+			c.moving++
 			e.kernelOp(kernel.UpdateSA{SA: k}, func(r kernel.Result) { c.moved(old, k, r.Err) })
 		}
 	}
@@ -127,17 +132,26 @@ func (e *Engine) moveChild(in MoveChild) {
 // moved takes the kernel's answer. An SA that it cannot move is of no use where
 // it is: it goes, and the child is made anew.
 func (c *childSA) moved(old kernel.SAID, k kernel.SA, err error) {
-	if err == nil || c.state == childGone {
-		if err != nil {
+	c.moving--
+	gone := c.state == childGone
+	switch {
+	case err == nil && gone:
+		c.deleteSA(k.SAID)
+	case err == nil && k.Direction == kernel.Out:
+		c.taken = append(slices.DeleteFunc(c.taken, func(id kernel.SAID) bool { return id == old }), k.SAID)
+	case err != nil && gone:
+		c.deleteSA(old)
+	case err != nil:
+		c.sa.e.trace(trace.InternalWarn, reasonKernel, "the kernel does not move an SA: "+err.Error(), c.attrs()...)
+		if old != k.SAID {
+			c.taken = slices.DeleteFunc(c.taken, func(id kernel.SAID) bool { return id == old })
 			c.deleteSA(old)
 		}
-		return
+		c.rekey()
 	}
-	c.sa.e.trace(trace.InternalWarn, reasonKernel, "the kernel does not move an SA: "+err.Error(), c.attrs()...)
-	if old != k.SAID {
-		c.deleteSA(old)
+	if c.moving == 0 {
+		c.follow() // it may belong elsewhere by now
 	}
-	c.rekey()
 }
 
 // cannotFollow ends a child whose addresses are its traffic: RFC 4555 §1.2 leaves
