@@ -94,14 +94,8 @@ func (p *pump) note(r kernel.Request) {
 	case kernel.AddSA:
 		p.owners[op.SA.SAID] = r.Owner
 	case kernel.UpdateSA:
-		if _, known := p.owners[op.SA.SAID]; !known {
-			// The destination has moved: the old name is nobody's now. Serials
-			// are the operations' own and tell nothing.
-			for id, o := range p.owners {
-				if id.SPI == op.SA.SPI && id.Proto == op.SA.Proto && o.Engine == r.Owner.Engine && o.Shard == r.Owner.Shard {
-					delete(p.owners, id)
-				}
-			}
+		if old := op.Old(); old != op.SA.SAID {
+			delete(p.owners, old)
 			p.owners[op.SA.SAID] = r.Owner
 		}
 	case kernel.DeleteSA:

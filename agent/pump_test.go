@@ -155,12 +155,30 @@ func TestPumpFollowsAMovedPeer(t *testing.T) {
 	for serial := range uint64(2) { // each operation has a serial of its own
 		o := owner(0)
 		o.Serial += 1 + serial
-		w.b.Submit(kernel.Request{Owner: o, Op: kernel.UpdateSA{SA: kernel.SA{SAID: after}}})
+		op := kernel.UpdateSA{SA: kernel.SA{SAID: after}}
+		if serial == 0 {
+			op.OldDst = before.Dst
+		}
+		w.b.Submit(kernel.Request{Owner: o, Op: op})
 	}
 	w.want(t, "result to 2/0", "result to 2/0", "result to 2/0")
 	if got := w.sas(); !slices.Equal(got, []kernel.SAID{after}) {
 		t.Errorf("owned: %v", got)
 	}
+}
+
+// TestPumpMovesOneSA: two peers of a shard chose one SPI, and one of them moves.
+func TestPumpMovesOneSA(t *testing.T) {
+	w := newWitness(t)
+	mine, others, after := said(1, 9), said(2, 9), said(3, 9)
+	w.submit(0, kernel.AddSA{SA: kernel.SA{SAID: mine}})
+	w.submit(0, kernel.AddSA{SA: kernel.SA{SAID: others}})
+	w.submit(0, kernel.UpdateSA{SA: kernel.SA{SAID: after}, OldDst: mine.Dst})
+	w.want(t, "result to 2/0", "result to 2/0", "result to 2/0")
+	w.b.events <- kernel.Expire{ID: others}
+	w.want(t, "shard 0 kernel.Expire")
+	w.b.events <- kernel.Expire{ID: mine}
+	w.want(t, "stray kernel.Expire")
 }
 
 func TestPumpAsk(t *testing.T) {

@@ -88,19 +88,15 @@ func (n *node) inward(p Send) (Send, bool) {
 	return p, false
 }
 
-// update changes an SA as kernel.UpdateSA says.
+// update changes an SA as kernel.UpdateSA, the last operation, says.
 func (k *testKernel) update(sa kernel.SA) error {
-	id := sa.SAID
-	if _, ok := k.sas[id]; !ok {
-		for other := range k.sas {
-			if other.SPI == id.SPI && other.Proto == id.Proto && k.sas[other].ReqID == sa.ReqID {
-				id = other
-			}
-		}
-	}
+	id := k.ops[len(k.ops)-1].(kernel.UpdateSA).Old()
 	old, ok := k.sas[id]
 	if !ok {
 		return kernel.ErrNotFound
+	}
+	if _, taken := k.sas[sa.SAID]; taken && id != sa.SAID {
+		return kernel.ErrExists
 	}
 	delete(k.sas, id)
 	old.SAID, old.Src, old.Encap = sa.SAID, sa.Src, sa.Encap

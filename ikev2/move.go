@@ -103,7 +103,7 @@ func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 			}
 			k.EncrKey, k.IntegKey = nil, nil
 			c.moving++
-			e.kernelOp(kernel.UpdateSA{SA: k}, func(r kernel.Result) { c.moved(old, k, r.Err) })
+			e.kernelOp(kernel.UpdateSA{SA: k, OldDst: old.Dst}, func(r kernel.Result) { c.moved(old, k, r.Err) })
 		}
 	}
 	if was.OldLocal != local || was.OldRemote != remote {

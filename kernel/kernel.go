@@ -218,9 +218,12 @@ type (
 	// AddSA installs an SA; an inbound one replaces the reservation of its SPI.
 	AddSA struct{ SA SA }
 	// UpdateSA changes addresses, encapsulation and lifetimes of an SA, never its
-	// keys, which are left out. The SA is found by its SAID; when its destination
-	// moves, by SPI, protocol and reqid.
-	UpdateSA struct{ SA SA }
+	// keys, which are left out. Where its destination moves OldDst is the one before:
+	// an SA that has the new name already is another one, and makes it ErrExists.
+	UpdateSA struct {
+		SA     SA
+		OldDst netip.Addr // zero: the destination stays
+	}
 	// DeleteSA removes an SA or a reservation.
 	DeleteSA struct{ ID SAID }
 	// GetSA asks for the state of one SA.
@@ -260,6 +263,15 @@ type (
 		Encap          *Encap // of the moved SAs; nil: none
 	}
 )
+
+// Old names the SA as it is before the update.
+func (u UpdateSA) Old() SAID {
+	id := u.SA.SAID
+	if u.OldDst.IsValid() {
+		id.Dst = u.OldDst
+	}
+	return id
+}
 
 func (GetSPI) op()       {}
 func (AddSA) op()        {}

@@ -80,7 +80,7 @@ func (h *Host) apply(r kernel.Request) kernel.Result {
 		h.added(op.SA, key)
 		h.owners[op.SA.SAID] = r.Owner
 	case kernel.UpdateSA:
-		h.updated(op.SA, r.Owner)
+		h.updated(op, r.Owner)
 	case kernel.DeleteSA:
 		delete(h.installed, op.ID)
 		delete(h.owners, op.ID)
@@ -156,17 +156,17 @@ func (w *World) keyUsed(h *Host, sa kernel.SA, key [sha256.Size]byte) {
 }
 
 // updated notes a change of addresses; the destination may be among them.
-func (h *Host) updated(sa kernel.SA, owner kernel.Owner) {
-	for id, one := range h.installed {
-		if id.SPI == sa.SPI && id.Proto == sa.Proto && one.sa.Direction == sa.Direction {
-			delete(h.installed, id)
-			delete(h.owners, id)
-			one.sa.SAID, one.sa.Src, one.sa.Encap = sa.SAID, sa.Src, sa.Encap
-			h.installed[sa.SAID] = one
-			h.owners[sa.SAID] = owner
-			return
-		}
+func (h *Host) updated(op kernel.UpdateSA, owner kernel.Owner) {
+	id := op.Old()
+	one := h.installed[id]
+	if one == nil {
+		return
 	}
+	delete(h.installed, id)
+	delete(h.owners, id)
+	one.sa.SAID, one.sa.Src, one.sa.Encap = op.SA.SAID, op.SA.Src, op.SA.Encap
+	h.installed[op.SA.SAID] = one
+	h.owners[op.SA.SAID] = owner
 }
 
 // keyOfSA is a digest of algorithms and keys.

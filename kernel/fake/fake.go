@@ -122,7 +122,7 @@ func (k *Kernel) Apply(now time.Time, r kernel.Request) kernel.Result {
 	case kernel.AddSA:
 		result.Err = k.addSA(now, op.SA)
 	case kernel.UpdateSA:
-		result.Err = k.updateSA(now, op.SA)
+		result.Err = k.updateSA(op)
 	case kernel.DeleteSA:
 		result.Err = k.deleteSA(op.ID)
 	case kernel.GetSA:

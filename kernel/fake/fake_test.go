@@ -311,8 +311,9 @@ func TestMapping(t *testing.T) {
 		}
 	}
 	out := tunnelSA(0x1000, kernel.Out, "")
+	was := out.Dst
 	out.Dst = moved.Addr()
-	r.do(r.a, kernel.UpdateSA{SA: out})
+	r.do(r.a, kernel.UpdateSA{SA: out, OldDst: was})
 	if r.a.sas[out.SAID] == nil || len(r.a.sas) != 1 {
 		t.Error("the outbound SA did not move to its new destination")
 	}

@@ -86,22 +86,17 @@ func (k *Kernel) addSA(now time.Time, sa kernel.SA) error {
 	return nil
 }
 
-// updateSA finds the SA by its identity, or, when its destination moves, by
-// SPI, direction and reqid.
-func (k *Kernel) updateSA(now time.Time, sa kernel.SA) error {
+func (k *Kernel) updateSA(op kernel.UpdateSA) error {
+	sa := op.SA
 	if !k.Capabilities.UpdateSA {
 		return fmt.Errorf("update of %v: %w", sa.SAID, kernel.ErrUnsupported)
 	}
-	x := k.sas[sa.SAID]
-	if x == nil {
-		for _, y := range k.ordered() {
-			if y.SPI == sa.SPI && y.Proto == sa.Proto && y.Direction == sa.Direction && y.ReqID == sa.ReqID {
-				x = y
-			}
-		}
-	}
-	if x == nil || x.reserved {
-		return fmt.Errorf("%v: %w", sa.SAID, kernel.ErrNotFound)
+	x, there := k.sas[op.Old()], k.sas[sa.SAID]
+	switch {
+	case x == nil || x.reserved:
+		return fmt.Errorf("%v: %w", op.Old(), kernel.ErrNotFound)
+	case there != nil && there != x:
+		return fmt.Errorf("%v: %w", sa.SAID, kernel.ErrExists)
 	}
 	delete(k.sas, x.SAID)
 	x.SAID, x.Src, x.Encap = sa.SAID, sa.Src, cloneEncap(sa.Encap)

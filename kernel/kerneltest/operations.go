@@ -91,7 +91,24 @@ func testUpdate(t *testing.T, a, b *end) {
 	if got := a.must(kernel.GetSA{ID: x.SAID}).SAs[0]; got.Hard.Time != x.Hard.Time || got.Soft.Time != x.Soft.Time {
 		t.Errorf("after UpdateSA the lifetimes are %v and %v", got.Soft, got.Hard)
 	}
+
+	// Two peers chose one SPI: the SA of the one that moves to where the other is
+	// does not become the other's.
+	y, was := x, x.Dst
+	y.Dst = was.Next()
+	y.EncrKey, y.IntegKey = sa(a.Addr, y.Dst, y.SPI, kernel.Out, kernel.Tunnel, suites[0]).EncrKey, nil
+	a.must(kernel.AddSA{SA: y})
+	x.Dst = y.Dst
+	a.refuse(kernel.UpdateSA{SA: x, OldDst: was}, kernel.ErrExists)
+	if n := len(a.must(kernel.DumpSA{}).SAs); n != 2 {
+		t.Errorf("%d SAs after an update that was refused", n)
+	}
+	x.Dst = y.Dst.Next()
+	a.refuse(kernel.UpdateSA{SA: x}, kernel.ErrNotFound) // nobody's name
+	a.must(kernel.UpdateSA{SA: x, OldDst: was})
+	a.refuse(kernel.GetSA{ID: kernel.SAID{Dst: was, Proto: x.Proto, SPI: x.SPI}}, kernel.ErrNotFound)
 	a.must(kernel.DeleteSA{ID: x.SAID})
+	a.must(kernel.DeleteSA{ID: y.SAID})
 }
 
 func testPolicy(t *testing.T, a, b *end) {

@@ -53,7 +53,7 @@ func (c *core) apply(now time.Time, r kernel.Request, pathMTU func(netip.Addr) i
 			mtu = pathMTU(peer)
 		}
 		c.locked(func() {
-			x, err := c.sad.update(op.SA)
+			x, err := c.sad.update(op)
 			if err == nil {
 				x.pathMTU = mtu
 			}

@@ -172,25 +172,18 @@ func peerOf(s kernel.SA) netip.Addr {
 	return s.Dst
 }
 
-// update changes addresses, encapsulation and lifetimes. The SA is the one
-// with the same identity, or, when its destination moves, with the same SPI,
-// direction and request ID.
-func (d *sad) update(s kernel.SA) (*sa, error) {
-	table := d.out
+// update changes addresses, encapsulation and lifetimes.
+func (d *sad) update(op kernel.UpdateSA) (*sa, error) {
+	s, table := op.SA, d.out
 	if s.Direction == kernel.In {
 		table = d.in
 	}
-	x := table[s.SAID]
-	if x == nil {
-		for _, y := range table {
-			if y.SPI == s.SPI && y.Proto == s.Proto && y.ReqID == s.ReqID && !y.reserved {
-				x = y
-			}
-		}
-	}
+	x := table[op.Old()]
 	switch {
 	case x == nil || x.reserved:
-		return nil, fmt.Errorf("%v: %w", s.SAID, kernel.ErrNotFound)
+		return nil, fmt.Errorf("%v: %w", op.Old(), kernel.ErrNotFound)
+	case table[s.SAID] != nil && table[s.SAID] != x:
+		return nil, fmt.Errorf("%v: %w", s.SAID, kernel.ErrExists)
 	case !s.Src.IsValid() || !s.Dst.IsValid() || s.Src.Is4() != s.Dst.Is4():
 		return nil, fmt.Errorf("%v: needs two addresses of one family, source is %v", s.SAID, s.Src)
 	}

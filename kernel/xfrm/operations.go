@@ -20,7 +20,7 @@ func (b *Backend) apply(r kernel.Request) kernel.Result {
 			result.Err = b.addSA(op.SA)
 		}
 	case kernel.UpdateSA:
-		result.Err = b.updateSA(op.SA)
+		result.Err = b.replaceSA(op.Old(), op.SA)
 	case kernel.DeleteSA:
 		result.Err = b.deleteSA(op.ID)
 	case kernel.GetSA:
@@ -152,23 +152,8 @@ func (b *Backend) remember(id kernel.SAID, mark kernel.Mark) {
 	}
 }
 
-// updateSA finds the SA by its identity or, when its destination moved, by SPI
-// and reqid. What the kernel cannot change in place is made anew.
-func (b *Backend) updateSA(sa kernel.SA) error {
-	old := sa.SAID
-	dump, err := b.dumpOf(old)
-	if errors.Is(err, kernel.ErrNotFound) {
-		if old, err = b.formerly(sa); err == nil {
-			dump, err = b.dumpOf(old)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	return b.replace(old, dump, sa)
-}
-
-// replaceSA is updateSA for an SA whose former identity is known.
+// replaceSA changes an SA whose identity before is given. What the kernel cannot
+// change in place is made anew.
 func (b *Backend) replaceSA(old kernel.SAID, sa kernel.SA) error {
 	dump, err := b.dumpOf(old)
 	if err != nil {
@@ -203,24 +188,6 @@ func (b *Backend) replace(old kernel.SAID, dump []byte, sa kernel.SA) error {
 		_, err = b.requests.Execute(m)
 	}
 	return explain(sa, err)
-}
-
-// formerly finds the one SA that may have been sa before its destination moved.
-func (b *Backend) formerly(sa kernel.SA) (kernel.SAID, error) {
-	all, err := b.dumpSA()
-	if err != nil {
-		return kernel.SAID{}, err
-	}
-	var found []kernel.SAID
-	for _, s := range all {
-		if s.SPI == sa.SPI && s.Proto == sa.Proto && s.ReqID == sa.ReqID {
-			found = append(found, s.SAID)
-		}
-	}
-	if len(found) != 1 {
-		return kernel.SAID{}, fmt.Errorf("%v: %w", sa, kernel.ErrNotFound)
-	}
-	return found[0], nil
 }
 
 func (b *Backend) deleteSA(id kernel.SAID) error {

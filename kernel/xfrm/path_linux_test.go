@@ -117,8 +117,8 @@ func TestMovedSA(t *testing.T) {
 			in.EncrKey, out.EncrKey = nil, nil
 			in.Dst, out.Dst = moved, moved
 			l.tunnel(l.addrs[0], moved)
-			l.must(1, kernel.UpdateSA{SA: in})
-			l.must(0, kernel.UpdateSA{SA: out})
+			l.must(1, kernel.UpdateSA{SA: in, OldDst: l.addrs[1]})
+			l.must(0, kernel.UpdateSA{SA: out, OldDst: l.addrs[1]})
 			l.send(a, b, "after")
 			for i := range l.backends {
 				all := l.must(i, kernel.DumpSA{}).SAs
