@@ -54,7 +54,7 @@ func (c *core) outbound(now time.Time, buf []byte, n int, out *outgoing) verdict
 			c.counts.add(outFragment)
 			return drop
 		}
-		if p.parse(buf[headroom:headroom+copy(buf[headroom:], whole)]) != nil {
+		if p.parse(buf[headroom:headroom+copy(buf[headroom:], whole)]) != nil || p.fragment {
 			c.counts.add(outMalformed)
 			return drop
 		}

@@ -72,6 +72,19 @@ type packet struct {
 	fragmentAt, fragmentNextAt int
 }
 
+// hidesProto says that of a packet in fragments only the first tells the upper-layer
+// protocol: what follows the fragment header is an extension header.
+func (p *packet) hidesProto() bool {
+	if !p.v6 || !p.fragment {
+		return false
+	}
+	switch p.octets[p.fragmentAt] {
+	case protoHopOpts, protoRouting, protoFragment, protoAH, protoDstOpts:
+		return true
+	}
+	return false
+}
+
 // src and dst are the packet's addresses.
 func (p *packet) src() netip.Addr { return p.sel.Src.Addr() }
 func (p *packet) dst() netip.Addr { return p.sel.Dst.Addr() }

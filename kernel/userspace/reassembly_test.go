@@ -175,3 +175,29 @@ func TestFragmentsOfOtherPorts(t *testing.T) {
 		t.Errorf("verdicts %v, %d octets", verdicts, len(p.out.packet.octets))
 	}
 }
+
+// A policy for a protocol covers the fragments that hide it: those behind whose
+// fragment header comes another extension header.
+func TestFragmentsOfHiddenProtocol(t *testing.T) {
+	way := ways[7]
+	way.w.proto = protoUDP
+	options := []byte{protoUDP, 0, 1, 4, 0, 0, 0, 0}
+	datagram := append(options, udp(5, 6, string(make([]byte, 2500)))...)
+	for name, c := range map[string]struct {
+		whole []byte
+		last  verdict
+	}{
+		"options":           {ipPacket(way.src, way.dst, protoDstOpts, datagram), sendESP},
+		"of another":        {ipPacket(way.src, way.dst, protoDstOpts, append([]byte{protoTCP, 0, 1, 4, 0, 0, 0, 0}, make([]byte, 2500)...)), sendClear},
+		"fragment in piece": {ipPacket(way.src, way.dst, protoFragment, append(fragment6(protoDstOpts, 8, false, 8), datagram...)), drop},
+	} {
+		p := newPure(t, way.w, nil)
+		var verdicts []verdict
+		for _, f := range cut(c.whole, 1200) {
+			verdicts = append(verdicts, p.seal(f))
+		}
+		if !slices.Equal(verdicts, []verdict{drop, drop, c.last}) {
+			t.Errorf("%s: verdicts %v", name, verdicts)
+		}
+	}
+}

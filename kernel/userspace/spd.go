@@ -100,17 +100,16 @@ func (d *spd) remove(p *policy) {
 }
 
 // match is the strongest policy for a packet, nil when there is none. For a
-// fragment, hidden says that a policy for some ports comes first that might or
-// might not cover it: it must not pass as it is (RFC 4301 §7).
+// fragment, hidden says that a policy for some ports, or for a protocol that cannot
+// be seen, comes first that might or might not cover it: it must not pass as it is
+// (RFC 4301 §7).
 func (d *spd) match(direction kernel.Direction, p *packet) (found *policy, hidden bool) {
 	for _, q := range *d.list(direction) {
-		if p.fragment {
-			if !q.Selector.SrcPort.Any() || !q.Selector.DstPort.Any() {
-				if q.mayCover(p) {
-					return nil, true
-				}
-				continue
+		if p.fragment && q.looksFor(p) {
+			if q.mayCover(p) {
+				return nil, true
 			}
+			continue
 		}
 		if q.Selector.Matches(p.sel) {
 			return q, false
@@ -119,9 +118,18 @@ func (d *spd) match(direction kernel.Direction, p *packet) (found *policy, hidde
 	return nil, false
 }
 
-// mayCover says whether the policy covers a packet, but for its ports.
+// looksFor says that the policy is for what not each fragment of a packet has in it.
+func (p *policy) looksFor(fragment *packet) bool {
+	s := &p.Selector
+	return !s.SrcPort.Any() || !s.DstPort.Any() || s.Proto != 0 && fragment.hidesProto()
+}
+
+// mayCover says whether the policy covers a fragment, but for what it hides.
 func (p *policy) mayCover(packet *packet) bool {
 	s, of := p.Selector, packet.sel
+	if packet.hidesProto() {
+		s.Proto, of.Proto = 0, 0
+	}
 	s.SrcPort, s.DstPort = kernel.AnyPort, kernel.AnyPort
 	of.SrcPort, of.DstPort = kernel.AnyPort, kernel.AnyPort
 	return s.Matches(of)
