@@ -192,11 +192,15 @@ func ChildUp(e ikev2.ChildUp, now time.Time) policy.ChildUp {
 	return up
 }
 
-// prefixesOf are the addresses of traffic selectors.
+// manyPrefixes is more than a child's policies are made of: the peer, who chooses
+// ranges of addresses, is not followed beyond.
+const manyPrefixes = 1024
+
+// prefixesOf are the addresses of traffic selectors, as far as manyPrefixes.
 func prefixesOf(list []message.TrafficSelector) []netip.Prefix {
 	var out []netip.Prefix
 	for _, ts := range list {
-		if ts.UnknownType == 0 {
+		if ts.UnknownType == 0 && len(out) <= manyPrefixes {
 			out = append(out, kernel.RangeToPrefixes(ts.Start, ts.End)...)
 		}
 	}

@@ -1,6 +1,9 @@
 package kernel
 
-import "net/netip"
+import (
+	"math/bits"
+	"net/netip"
+)
 
 // RangeToPrefixes cuts an inclusive range of addresses into as few prefixes as
 // possible, in ascending order: at most 62 for IPv4 and 254 for IPv6. It
@@ -24,18 +27,38 @@ func RangeToPrefixes(from, to netip.Addr) []netip.Prefix {
 
 // widest is the shortest prefix that starts at from and does not go beyond to.
 func widest(from, to netip.Addr) netip.Prefix {
-	best := netip.PrefixFrom(from, from.BitLen())
-	for n := from.BitLen() - 1; n >= 0; n-- {
-		p := netip.PrefixFrom(from, n)
-		if p.Masked() != p {
-			break
+	first, last := from.As16(), to.As16()
+	host := min(trailing(first, 0), from.BitLen()) // bits that are 0 in from
+	// The prefix ends where from has 1 in all of its host bits. That is at to or
+	// before it when to differs above them, or has all of them set too.
+	differ := 128 - leading(first, last) // bits from the first difference on
+	if host >= differ {
+		host = differ
+		if trailing(last, 0xff) < differ {
+			host--
 		}
-		if _, last := PrefixRange(p); to.Less(last) {
-			break
-		}
-		best = p
 	}
-	return best
+	return netip.PrefixFrom(from, from.BitLen()-host)
+}
+
+// trailing counts the bits at the end that are those of octet, which is 0 or 0xff.
+func trailing(a [16]byte, octet byte) int {
+	for i := range a {
+		if x := a[15-i] ^ octet; x != 0 {
+			return i*8 + bits.TrailingZeros8(x)
+		}
+	}
+	return 128
+}
+
+// leading counts the bits that are common at the beginning.
+func leading(a, b [16]byte) int {
+	for i := range a {
+		if x := a[i] ^ b[i]; x != 0 {
+			return i*8 + bits.LeadingZeros8(x)
+		}
+	}
+	return 128
 }
 
 // PrefixRange is the first and the last address of a prefix; the zero Addr for

@@ -61,6 +61,11 @@ func checkPrefixes(t *testing.T, from, to netip.Addr) {
 		if p != p.Masked() || first != next {
 			t.Fatalf("%v-%v: prefix %v where %v is next", from, to, p, next)
 		}
+		if wide := netip.PrefixFrom(first, p.Bits()-1); p.Bits() > 0 && wide == wide.Masked() {
+			if _, end := PrefixRange(wide); !to.Less(end) {
+				t.Fatalf("%v-%v: %v where %v fits", from, to, p, wide)
+			}
+		}
 		if i == len(prefixes)-1 && last != to {
 			t.Fatalf("%v-%v: ends at %v", from, to, last)
 		}
@@ -83,6 +88,12 @@ func TestRangeToPrefixes(t *testing.T) {
 			t.Errorf("%v-%v: %d prefixes, want %d", from, to, got, c.want)
 		}
 		checkPrefixes(t, from, to)
+	}
+	for from := range 33 {
+		for to := range 33 - from {
+			at := netip.AddrFrom4([4]byte{0, 0, 0, byte(from)})
+			checkPrefixes(t, at, netip.AddrFrom4([4]byte{0, 0, 0, byte(from + to)}))
+		}
 	}
 	for _, c := range [][2]string{{"10.0.0.2", "10.0.0.1"}, {"10.0.0.1", "fd00::1"}, {"fe80::1%a", "fe80::2%a"}} {
 		if got := RangeToPrefixes(netip.MustParseAddr(c[0]), netip.MustParseAddr(c[1])); got != nil {

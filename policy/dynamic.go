@@ -11,8 +11,13 @@ import (
 	"racoon2/kernel/trace"
 )
 
-// maxDynamic bounds the dynamic policies.
-const maxDynamic = 65536
+const (
+	// maxDynamic bounds the dynamic policies.
+	maxDynamic = 65536
+	// maxPairs bounds those of one child, whose peer may choose ranges of addresses
+	// that take many prefixes.
+	maxPairs = 256
+)
 
 // What AddPolicy and DeletePolicy can find wrong.
 var (
@@ -293,6 +298,11 @@ func (m *Manager) roadWarrior(now time.Time, up ChildUp, out *Outbox) {
 	sel := m.selectors[up.Child]
 	if sel == nil || sel.Direction != kernel.Out || sel.Action != kernel.Protect || !sel.Install ||
 		sel.Mode != kernel.Tunnel || sel.knowsPeer() || !isEnd(up.Remote) {
+		return
+	}
+	if n := len(up.TSLocal) * len(up.TSRemote); n > maxPairs {
+		out.trace(trace.InternalWarn, ReasonDynamicRefused, []string{"selector", sel.Name, "peer", up.Remote.String()},
+			"no policies are added for a child: its traffic selectors take %d pairs of prefixes, %d at most are made", n, maxPairs)
 		return
 	}
 	for _, src := range up.TSLocal {

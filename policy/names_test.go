@@ -241,6 +241,20 @@ func TestRoadWarrior(t *testing.T) {
 	r.wantPolicies()
 }
 
+// A road warrior chooses its traffic selectors, and with them how many prefixes.
+func TestRoadWarriorWithManyPrefixes(t *testing.T) {
+	r := newRig(t)
+	r.run(Start{settings(
+		tunnel("rw_out", "10.1.0.0/16", "0.0.0.0/0", ends("192.0.2.1", "")),
+		tunnel("rw_in", "0.0.0.0/0", "10.1.0.0/16", ends("192.0.2.1", ""), inbound("rw_out")))})
+	up := ChildUp{Child: "rw_out", Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("198.51.100.7"), Lifetime: time.Hour}
+	up.TSLocal = kernel.RangeToPrefixes(netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.255.254"))
+	up.TSRemote = kernel.RangeToPrefixes(netip.MustParseAddr("10.7.0.1"), netip.MustParseAddr("10.7.255.254"))
+	r.run(up)
+	r.wantPolicies()
+	r.wantTrace(ReasonDynamicRefused, "its traffic selectors take 900 pairs of prefixes, 256 at most are made")
+}
+
 func TestMigrate(t *testing.T) {
 	r := newRig(t)
 	r.run(Start{pair()})
