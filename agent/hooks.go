@@ -15,6 +15,7 @@ import (
 const (
 	maxHooksRunning = 8                // at once
 	maxHooksWaiting = 1024             // further ones are lost, counted and said
+	maxHooksOfPeer  = 256              // of them, so that a peer leaves room for others
 	hookTime        = 30 * time.Second // after it a hook is killed with its process group
 	hookEndTime     = 5 * time.Second  // for those of an orderly end
 )
@@ -64,14 +65,14 @@ func newHooks(run func(context.Context, hook), lost func(hook)) *hooks {
 // add queues a hook. It never waits.
 func (h *hooks) add(one hook) {
 	h.mu.Lock()
-	if h.closed || h.count >= maxHooksWaiting {
+	key := [2]string{one.remote, one.peer}
+	list, busy := h.waiting[key]
+	if h.closed || h.count >= maxHooksWaiting || len(list) >= maxHooksOfPeer {
 		h.mu.Unlock()
 		h.lost(one)
 		return
 	}
 	defer h.mu.Unlock()
-	key := [2]string{one.remote, one.peer}
-	list, busy := h.waiting[key]
 	h.waiting[key] = append(list, one)
 	h.count++
 	if !busy {

@@ -133,21 +133,28 @@ func TestHooksAreBounded(t *testing.T) {
 	g := &gate{free: make(chan struct{})}
 	var lost atomic.Int64
 	h := newHooks(g.run, func(hook) { lost.Add(1) })
-	for range 2 * maxHooksWaiting {
-		h.add(hook{remote: "r", peer: "p"})
+	for range maxHooksWaiting {
+		h.add(hook{remote: "r", peer: "one that floods"})
 	}
-	if n := lost.Load(); n != maxHooksWaiting-1 { // one runs
-		t.Errorf("%d lost, want %d", n, maxHooksWaiting-1)
+	if n := lost.Load(); n != maxHooksWaiting-maxHooksOfPeer-1 { // one runs
+		t.Errorf("%d lost of one peer, want %d", n, maxHooksWaiting-maxHooksOfPeer-1)
+	}
+	for i := range 2 * maxHooksWaiting {
+		h.add(hook{remote: "r", peer: fmt.Sprint(i / 2)})
+	}
+	taken := int64(maxHooksWaiting + maxHooksRunning)
+	if n := 3*maxHooksWaiting - lost.Load(); n != taken {
+		t.Errorf("%d taken, want %d", n, taken)
 	}
 	h.end(t.Context(), 10*time.Millisecond)
-	for lost.Load() < 2*maxHooksWaiting-1 {
+	for lost.Load() < 3*maxHooksWaiting-maxHooksRunning {
 		time.Sleep(time.Millisecond)
 	}
 	if g.running != 0 {
 		t.Errorf("%d running at the end", g.running)
 	}
 	h.add(hook{})
-	if lost.Load() != 2*maxHooksWaiting {
+	if lost.Load() != 3*maxHooksWaiting-maxHooksRunning+1 {
 		t.Error("a hook is taken after the end")
 	}
 }
