@@ -149,7 +149,7 @@ func (c *core) unseal(now time.Time, x *sa, from *arrival, packet, scratch []byt
 	var moved kernel.Event
 	if err == nil {
 		soft, hard = x.used(now, len(payload))
-		moved = x.moved(from)
+		moved = x.moved(now, from)
 	}
 	x.mu.Unlock()
 	if soft || hard {
@@ -177,22 +177,26 @@ func (c *core) unseal(now time.Time, x *sa, from *arrival, packet, scratch []byt
 	return nil, 0, false
 }
 
+// mappedInterval is the shortest time between two Mapping events of an SA, whose peer
+// may send each packet from another port.
+const mappedInterval = 100 * time.Millisecond
+
 // moved tells, once for each new place, that an authentic packet of an
 // encapsulated SA came from elsewhere (RFC 7296 §2.23). The caller holds s.mu.
-func (s *sa) moved(from *arrival) kernel.Event {
+func (s *sa) moved(now time.Time, from *arrival) kernel.Event {
 	if s.Encap == nil || !from.encap {
 		return nil
 	}
-	old, now := netip.AddrPortFrom(s.Src, s.Encap.Remote), netip.AddrPortFrom(from.src, from.port)
-	if now == old {
+	old, place := netip.AddrPortFrom(s.Src, s.Encap.Remote), netip.AddrPortFrom(from.src, from.port)
+	if place == old {
 		s.mapped = netip.AddrPort{}
 		return nil
 	}
-	if now == s.mapped {
+	if passed := now.Sub(s.mappedAt); place == s.mapped || passed >= 0 && passed < mappedInterval {
 		return nil
 	}
-	s.mapped = now
-	return kernel.Mapping{ID: s.SAID, Old: old, New: now}
+	s.mapped, s.mappedAt = place, now
+	return kernel.Mapping{ID: s.SAID, Old: old, New: place}
 }
 
 // tunnelled takes the packet out of a tunnel (RFC 4301 §5.2.1).

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"racoon2/kernel"
 )
@@ -270,5 +271,30 @@ func TestChecksumBehindNAT(t *testing.T) {
 	got := p.pass(ipPacket("192.0.2.1", "192.0.2.2", protoUDP, payload))
 	if got == nil || got[26] != 0 || got[27] != 0 {
 		t.Errorf("delivered %x", got)
+	}
+}
+
+// A peer whose packets come from ever other ports is followed, but not with an
+// event for each.
+func TestMappingsAreBounded(t *testing.T) {
+	way := ways[2]
+	p := newPure(t, way.w, nil)
+	port := uint16(1000)
+	p.alter = func(from *arrival, esp []byte) []byte { from.port = port; return esp }
+	for range 1000 {
+		port++
+		p.now = p.now.Add(time.Millisecond)
+		if p.pass(ipPacket(way.src, way.dst, protoUDP, udp(1, 2, "x"))) == nil {
+			t.Fatalf("not delivered: %v", p.b.counts.values())
+		}
+	}
+	if n := len(p.events); n < 9 || n > 11 {
+		t.Errorf("%d events in a second", n)
+	}
+	// The last place is told in the end.
+	p.now = p.now.Add(time.Second)
+	p.pass(ipPacket(way.src, way.dst, protoUDP, udp(1, 2, "x")))
+	if m, ok := p.events[len(p.events)-1].(kernel.Mapping); !ok || m.New.Port() != port {
+		t.Errorf("the last event is %+v", m)
 	}
 }

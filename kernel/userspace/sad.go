@@ -53,9 +53,10 @@ type sa struct {
 	packets   uint64
 	replayErr uint64
 	authErr   uint64
-	dying     bool // the soft limit was told
-	dead      bool // the hard limit was told
-	mapped    netip.AddrPort
+	dying     bool           // the soft limit was told
+	dead      bool           // the hard limit was told
+	mapped    netip.AddrPort // what the last Mapping event told, at mappedAt
+	mappedAt  time.Time
 
 	compressSkip, compressMisses int // packets that are not tried (RFC 3173 §2.2)
 }
