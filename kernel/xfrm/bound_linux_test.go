@@ -325,6 +325,34 @@ func TestMSS(t *testing.T) {
 	}
 }
 
+// TestMSSOfLongSelectors: the rule of a policy whose text is longer than what a rule
+// has room for goes with it.
+func TestMSSOfLongSelectors(t *testing.T) {
+	l := newLab4(t)
+	h := l.backends[0].host
+	p := l.protected()
+	p.Selector = kernel.Selector{
+		Src: netip.MustParsePrefix("2001:db8:1111:2222:3333:4444:5555:6661/128"), SrcPort: kernel.PortRange{First: 10000, Last: 20000},
+		Dst: netip.MustParsePrefix("2001:db8:1111:2222:3333:4444:5555:6662/128"), DstPort: kernel.PortRange{First: 30000, Last: 40000},
+		Proto: 6,
+	}
+	p.MSS = 1000
+	other := p
+	other.Binding.IfID = 7
+	for i, step := range []func() error{
+		func() error { return h.clamp(p) }, func() error { return h.clamp(other) },
+		func() error { return h.unclamp(p) }, func() error { return h.unclamp(other) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+		rules, err := h.nft.Rules(mssTable, chainLeaving)
+		if want := []int{1, 2, 1, 0}[i]; err != nil || len(rules) != want {
+			t.Errorf("step %d: %d rules, want %d, %v", i, len(rules), want, err)
+		}
+	}
+}
+
 // TestNotesEnd: what is kept of policies ends with them, however they end.
 func TestNotesEnd(t *testing.T) {
 	l := newLab4(t)

@@ -1,6 +1,8 @@
 package xfrm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -236,9 +238,11 @@ func (h *host) unclamp(p kernel.Policy) error {
 	return nil
 }
 
-// mssTag names a policy's rule.
+// mssTag names a policy's rule. The text itself can be longer than what a rule has
+// room for; the comment has it for people.
 func mssTag(p kernel.Policy) string {
-	return fmt.Sprintf("%d %v %v", p.Direction, p.Selector, p.Binding.Names())
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %v %v", p.Direction, p.Selector, p.Binding.Names()))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (h *host) removeTable() error {
