@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -129,5 +130,33 @@ func TestReplacedIKESAsAreBounded(t *testing.T) {
 	w.advance(replacedTime + time.Second)
 	if n := len(b.e.all()); n > maxReplaced+1 {
 		t.Errorf("%d IKE SAs later", n)
+	}
+}
+
+// Identities are compared with those of all other peers: that takes no memory, and no
+// time where they are of other lengths.
+func TestIdentitiesAreNotCopied(t *testing.T) {
+	long := func(last byte, n int) Identity {
+		return Identity{message.ID_FQDN, append(bytes.Repeat([]byte("A"), n), last)}
+	}
+	for _, c := range []struct {
+		a, b Identity
+		same bool
+	}{
+		{fqdn("Host.example.test"), fqdn("hOST.EXAMPLE.test"), true},
+		{fqdn("host.example.test"), fqdn("host.example.tes"), false},
+		{fqdn("@a"), fqdn("`a"), false}, // they differ in the bit of case, and are no letters
+		{Identity{message.ID_KEY_ID, []byte("a")}, Identity{message.ID_KEY_ID, []byte("A")}, false},
+		{Identity{message.ID_FQDN, []byte("a")}, Identity{message.ID_RFC822_ADDR, []byte("a")}, false},
+		{Identity{}, Identity{}, true},
+		{long('z', 60000), long('Z', 60000), true},
+		{long('y', 60000), long('z', 60000), false},
+	} {
+		if got := sameIdentity(c.a, c.b); got != c.same {
+			t.Errorf("%.40q and %.40q: %v", c.a.Data, c.b.Data, got)
+		}
+		if n := testing.AllocsPerRun(10, func() { sameIdentity(c.a, c.b) }); n > 0 {
+			t.Errorf("%v allocations for %d octets", n, len(c.a.Data))
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"racoon2/ikev2/message"
@@ -53,25 +52,28 @@ func (r *Remote) acceptsID(id Identity) string {
 }
 
 // sameIdentity compares type and data; names of hosts and mailboxes without
-// regard to the case of ASCII letters.
+// regard to the case of ASCII letters. Identities of many peers are compared, and
+// their length is the peers' choice: nothing is copied.
 func sameIdentity(a, b Identity) bool {
-	if a.Type != b.Type {
+	if a.Type != b.Type || len(a.Data) != len(b.Data) {
 		return false
 	}
-	if a.Type == message.ID_FQDN || a.Type == message.ID_RFC822_ADDR {
-		return bytes.Equal(lower(a.Data), lower(b.Data))
+	if a.Type != message.ID_FQDN && a.Type != message.ID_RFC822_ADDR {
+		return bytes.Equal(a.Data, b.Data)
 	}
-	return bytes.Equal(a.Data, b.Data)
-}
-
-func lower(b []byte) []byte {
-	out := slices.Clone(b)
-	for i, c := range out {
-		if 'A' <= c && c <= 'Z' {
-			out[i] = c + 'a' - 'A'
+	for i, c := range a.Data {
+		if lower(c) != lower(b.Data[i]) {
+			return false
 		}
 	}
-	return out
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 func isAddressID(id Identity) bool {
