@@ -91,6 +91,9 @@ func TestFileRules(t *testing.T) {
 	if _, fs := Load(open, Options{}); len(fs) != 0 {
 		t.Errorf("a readable configuration:\n%s", report(fs))
 	}
+	if _, fs := Load(write("writable", minimal, 0o666), Options{}); !strings.Contains(report(fs), "its mode is 0666: anybody can change it; make it 0644") {
+		t.Errorf("a configuration that anybody can write:\n%s", report(fs))
+	}
 	if _, fs := Load(dir, Options{}); !strings.Contains(report(fs), "not a regular file") {
 		t.Errorf("a directory:\n%s", report(fs))
 	}

@@ -33,6 +33,9 @@ func (osFiles) ReadFile(name string, owned bool) ([]byte, error) {
 		if err := checkOwner(info); err != nil {
 			return nil, err
 		}
+		if mode := info.Mode().Perm(); mode&0o002 != 0 { // whoever it belongs to
+			return nil, fmt.Errorf("its mode is %04o: anybody can change it; make it %04o", mode, mode&^0o022)
+		}
 	}
 	return readAll(f)
 }

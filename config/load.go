@@ -12,7 +12,8 @@ type Options struct {
 	FS FileSystem
 	// LookupEnv finds environment variables for $[NAME]; nil is os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
-	// AnyOwner switches off the rule that each file must belong to the running user.
+	// AnyOwner switches off the rule that each file must belong to the running user,
+	// and must not be writable by everybody.
 	AnyOwner bool
 
 	maxFiles int // how many files are read at the most; 0 is the package's bound
