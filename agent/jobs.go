@@ -19,8 +19,11 @@ type pool struct {
 }
 
 // newPool starts the workers; they end with the context.
-func newPool(ctx context.Context, workers int) *pool {
-	p := &pool{queue: make(chan func(), jobsSize)}
+func newPool(ctx context.Context, workers int) *pool { return newPoolOf(ctx, workers, jobsSize) }
+
+// newPoolOf is one where so many jobs may wait.
+func newPoolOf(ctx context.Context, workers, size int) *pool {
+	p := &pool{queue: make(chan func(), size)}
 	for range workers {
 		p.wg.Go(func() {
 			for {

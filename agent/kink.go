@@ -51,6 +51,10 @@ func (a *Agent) performKINK(out *kink.Outbox) {
 		case kink.Job:
 			a.kink.hand(a.pool.queue, a.kinkJob(e))
 		case kink.FetchTicket:
+			if ticket := a.tickets.cached(e); ticket != nil {
+				a.kink.answer(kink.TicketReady{Serial: e.Serial, Ticket: ticket})
+				continue
+			}
 			a.kink.hand(a.tickets.pool.queue, a.fetch(e))
 		case kink.Route:
 			local, err := a.route(e.Remote, a.plan.Load().compiled.KINK.Port)

@@ -21,6 +21,9 @@ const (
 	// ticketWorkers wait for KDCs, apart from those that compute: a KDC that is
 	// down would hold up IKE's key exchanges.
 	ticketWorkers = 8
+	// ticketQueue is how many may wait: those beyond would hold up in the driver's outbox
+	// what the engine has to say to others.
+	ticketQueue = 1 << 14
 	// retireTime is how long transactions under way may still use what a
 	// reload has replaced.
 	retireTime = 2 * time.Minute
@@ -52,7 +55,7 @@ type realm struct {
 var _ kink.Kerberos = (*tickets)(nil)
 
 func newTickets(a *Agent) *tickets {
-	t := &tickets{a: a, pool: newPool(a.ctx, ticketWorkers)}
+	t := &tickets{a: a, pool: newPoolOf(a.ctx, ticketWorkers, ticketQueue)}
 	t.realms.Store(new([]*realm))
 	t.retired.Store(new([]*realm))
 	return t
@@ -205,16 +208,31 @@ func notUs(principal string) error {
 // fetch gets a ticket, from a cache or a KDC. It waits for the network. A
 // principal that is not configured any more may still have SAs to delete.
 func (t *tickets) fetch(ctx context.Context, f kink.FetchTicket) (kink.Ticket, error) {
-	r := t.of(f.Local)
-	for _, old := range slices.Backward(*t.retired.Load()) {
-		if r == nil && old.names[f.Local] {
-			r = old
-		}
-	}
+	r := t.holder(f.Local)
 	if r == nil {
 		return nil, notUs(f.Local)
 	}
 	return r.Fetch(ctx, t.a.o.Now(), rand.Reader, f)
+}
+
+// cached is a ticket that is at hand, nil for none: it does not wait behind those that a
+// KDC is asked for, which may be down.
+func (t *tickets) cached(f kink.FetchTicket) kink.Ticket {
+	if r := t.holder(f.Local); r != nil {
+		return r.Cached(t.a.o.Now(), f)
+	}
+	return nil
+}
+
+// holder is the host that has the tickets of a principal, a retired one where no other has.
+func (t *tickets) holder(principal string) *realm {
+	r := t.of(principal)
+	for _, old := range slices.Backward(*t.retired.Load()) {
+		if r == nil && old.names[principal] {
+			r = old
+		}
+	}
+	return r
 }
 
 // Accept is part of kink.Kerberos: the host whose principal the ticket names.

@@ -42,3 +42,29 @@ func TestRetiredPrincipalsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestCachedTicketsDoNotWait: with a KDC that is down, who has a ticket does not stand in
+// line behind those who have none.
+func TestCachedTicketsDoNotWait(t *testing.T) {
+	a := &Agent{ctx: t.Context()}
+	a.o.Now = time.Now
+	tk := newTickets(a)
+	a.tickets = tk
+	for n := range ticketQueue { // all of them wait for the KDC
+		select {
+		case tk.pool.queue <- func() { <-t.Context().Done() }:
+		default:
+			t.Fatalf("%d wait, and the next one holds up the engine", n)
+		}
+	}
+	conf, err := kerberos.ParseKrb5Conf(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := tk.open(Realm{Principals: []string{"kink/a.example.com@EXAMPLE.COM"}, Conf: conf}, time.Now())
+	tk.realms.Store(&[]*realm{r})
+	f := kink.FetchTicket{Serial: 7, Local: "kink/a.example.com@EXAMPLE.COM", Peer: "kink/b.example.com@EXAMPLE.COM"}
+	if tk.cached(f) != nil || tk.cached(kink.FetchTicket{Local: "nobody@EXAMPLE.COM"}) != nil {
+		t.Error("a ticket out of nothing")
+	}
+}

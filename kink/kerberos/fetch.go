@@ -25,10 +25,7 @@ func (h *Host) Fetch(ctx context.Context, now time.Time, rand io.Reader, f kink.
 			return nil, err
 		}
 	}
-	until := f.Until
-	if until.Before(now) {
-		until = now
-	}
+	until := latest(f.Until, now)
 	name, userToUser := peer.String(), f.UserToUser || f.TGT != nil
 	if f.Evict {
 		a.refuse(name, userToUser)
@@ -54,6 +51,27 @@ func (h *Host) Fetch(ctx context.Context, now time.Time, rand io.Reader, f kink.
 	}
 	a.keep(now, t)
 	return t, nil
+}
+
+// Cached is what Fetch would take from the cache, nil where it would ask a KDC. It does
+// not wait, neither for a KDC nor for those who wait for one.
+func (h *Host) Cached(now time.Time, f kink.FetchTicket) kink.Ticket {
+	a := h.account(f.Local)
+	peer, err := ParsePrincipal(f.Peer)
+	if a == nil || err != nil || f.Evict {
+		return nil
+	}
+	if t := a.cached(peer.String(), latest(f.Until, now), f.UserToUser || f.TGT != nil, f.TGT); t != nil {
+		return t
+	}
+	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // refusesTGT says that a KDC does not like the TGT, so that another may help.

@@ -199,7 +199,16 @@ func TestFetchUserToUser(t *testing.T) {
 	if err != nil || !got.UserToUser() {
 		t.Errorf("with one at hand: %v, %v", got, err)
 	}
+	if got := h.Cached(testNow, f); got == nil || !got.UserToUser() {
+		t.Errorf("the cache has %v", got)
+	}
+	if got := h.Cached(testNow, kink.FetchTicket{Local: f.Local, Peer: f.Peer, Until: testNow.Add(2 * time.Hour)}); got != nil {
+		t.Errorf("one that ends too early: %v", got)
+	}
 	f.Evict = true
+	if got := h.Cached(testNow, f); got != nil {
+		t.Errorf("one that is to be given up: %v", got)
+	}
 	if _, err := h.Fetch(context.Background(), testNow, rand.Reader, f); codeOf(t, err) != kink.KDC_ERR_MUST_USE_USER2USER {
 		t.Errorf("it is refused: %v", err)
 	}
