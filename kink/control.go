@@ -257,6 +257,8 @@ func (e *Engine) kernelEvent(ev kernel.Event) {
 		case ev.Hard && sa.state == pairUp:
 			// The peer counts other octets, and its clock is another's: it is told.
 			e.deletePairs([]*pair{sa}, "its lifetime is over")
+		case ev.Hard && sa.state == pairMaking:
+			sa.lost = "its lifetime is over"
 		case ev.Hard:
 			sa.remove("its lifetime is over")
 		default:

@@ -3,6 +3,7 @@ package kink
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"racoon2/kernel"
 	"racoon2/kink/isakmp"
@@ -43,13 +44,17 @@ func keymat(s Session, size int, proto isakmp.Protocol, spi kernel.SPI, shared, 
 	out := make([]byte, 0, size+64)
 	var last []byte
 	for len(out) < size {
-		last = s.PRF(append(last[:len(last):len(last)], seed...))
+		in := slices.Concat(last, seed)
+		clear(last)
+		last = s.PRF(in)
+		clear(in)
 		if len(last) == 0 { // the session has ended, or its library fails
 			clear(out)
 			return nil, errNoPRF
 		}
 		out = append(out, last...)
 	}
+	clear(last)
 	clear(out[size:])
 	return out[:size:size], nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"racoon2/kernel"
 	"racoon2/kink/message"
 )
 
@@ -56,6 +57,34 @@ func TestDeletedInTheMaking(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestExpiryInTheMaking: the kernel ends the optimistic inbound SA while the peer's REPLY is on
+// its way. The transaction comes to its end all the same, and nothing stays.
+func TestExpiryInTheMaking(t *testing.T) {
+	w, a, _ := pairOfHosts(t)
+	var held []Send
+	w.filter = func(p Send) []Send {
+		if message.Type(p.Data[0]) == message.REPLY && len(held) == 0 {
+			held = append(held, p)
+			return nil
+		}
+		return []Send{p}
+	}
+	a.handle(Initiate{Remote: "b", Child: "out"})
+	w.settle()
+	w.filter = nil
+	for id := range a.keys {
+		a.handle(KernelEvent{Event: kernel.Expire{ID: id, Hard: true}})
+	}
+	w.deliver(held[0])
+	w.settle()
+	w.pass(2 * time.Minute)
+	for _, n := range w.nodes {
+		if len(n.e.outgoing) != 0 || len(n.e.pairs) != 0 || len(n.e.bySAID) != 0 || len(n.keys) != 0 {
+			t.Errorf("%s has %d transactions, %d pairs, %d names and %d SAs left\n%s", n.name, len(n.e.outgoing), len(n.e.pairs), len(n.e.bySAID), len(n.keys), n.said())
 		}
 	}
 }
