@@ -27,8 +27,19 @@ type tcpSlots struct {
 	conns map[netip.Addr]int
 }
 
+// clientOf is one client: who has an address of an IPv6 /64 has them all, but for
+// fe80::/64, which all hosts of a link share.
+func clientOf(a netip.Addr) netip.Addr {
+	a = a.Unmap()
+	if p, err := a.Prefix(64); err == nil && a.Is6() && !a.IsLinkLocalUnicast() {
+		return p.Addr()
+	}
+	return a
+}
+
 // take says whether one more connection of a client fits.
 func (s *tcpSlots) take(a netip.Addr) bool {
+	a = clientOf(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all >= maxConns || s.conns[a] >= maxConnsClient {
@@ -43,6 +54,7 @@ func (s *tcpSlots) take(a netip.Addr) bool {
 }
 
 func (s *tcpSlots) give(a netip.Addr) {
+	a = clientOf(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all--
