@@ -126,3 +126,21 @@ func TestAddressesOfNobody(t *testing.T) {
 		l.replied("d", "other.example.com."+bad)
 	}
 }
+
+// TestLinkLocalClientsAreSeveral: hosts of one link share fe80::/64 and no limit.
+func TestLinkLocalClientsAreSeveral(t *testing.T) {
+	var l limiter
+	now := time.Now()
+	ask := func(from string) bool { return l.allow(now, netip.MustParseAddr(from), 1, 2) }
+	for _, c := range []struct {
+		from string
+		want bool
+	}{
+		{"fe80::1%eth0", true}, {"fe80::1%eth0", true}, {"fe80::1%eth0", false}, {"fe80::2%eth0", true},
+		{"2001:db8::1", true}, {"2001:db8::2", true}, {"2001:db8::3", false}, {"169.254.0.1", true}, {"::ffff:169.254.0.1", true}, {"169.254.0.1", false},
+	} {
+		if got := ask(c.from); got != c.want {
+			t.Errorf("%s: %v", c.from, got)
+		}
+	}
+}

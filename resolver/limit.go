@@ -26,7 +26,10 @@ func (l *limiter) allow(now time.Time, from netip.Addr, rate, burst int) bool {
 		return true
 	}
 	bits := 32
-	if from = from.Unmap(); from.Is6() {
+	switch from = from.Unmap(); {
+	case from.IsLinkLocalUnicast():
+		bits = from.BitLen() // all hosts of a link share fe80::/64
+	case from.Is6():
 		bits = 64 // who has one address of a /64 has them all
 	}
 	key, err := from.WithZone("").Prefix(bits)
