@@ -29,6 +29,7 @@ const (
 type guard struct {
 	conn    guardConn
 	missing string // why there is no guard
+	deaf    string // why answers to the agent's sockets meet the policies
 	device  string
 	ports   []uint16
 	suffix  string   // of this instance's chains
@@ -53,6 +54,9 @@ func (g *guard) open(o Options) {
 		return
 	}
 	g.conn = conn
+	if err := conn.Has(nft.SocketMark(Mark), guardTable+"-probe"); err != nil {
+		g.deaf = fmt.Sprintf("this kernel does not match packets by their socket (%v)", err)
+	}
 	if g.old, err = conn.Chains(guardTable); err != nil {
 		g.missing = err.Error()
 	}
@@ -104,6 +108,9 @@ func (g *guard) set(policies []kernel.Policy, strict bool, note string) error {
 		want.addMarks(g.ports, note)
 	}
 	want.addExceptions(g.device, g.ports)
+	if g.deaf == "" {
+		want.addAnswers(strict)
+	}
 	for _, p := range policies {
 		want.addPolicy(p)
 	}
@@ -243,6 +250,16 @@ func (g guardRules) addExceptions(device string, ports []uint16) {
 			g.add(chain, fmt.Sprint("control ", types[0]), "", nft.Proto(protoICMPv6), nft.ICMPType(types[0], types[1]), nft.Accept())
 		}
 	}
+}
+
+// addAnswers lets pass what comes to the agent's other sockets, those that have
+// no port of their own: answers of KDCs, from an address that a policy protects.
+func (g guardRules) addAnswers(strict bool) {
+	const tag = "own sockets"
+	if strict {
+		g.add(chainPreRouting, tag, "", nft.SocketMark(Mark), nft.SetMark(Mark))
+	}
+	g.add(chainInput, tag, "", nft.SocketMark(Mark), nft.Accept())
 }
 
 // addPolicy adds a policy's rules; policies come in the order of their strength,

@@ -320,6 +320,9 @@ func (h *linuxHost) warnings() []string {
 	if h.guard.missing != "" {
 		notes = append(notes, "Clear packets are not guarded against: "+h.guard.missing+".")
 	}
+	if h.guard.deaf != "" {
+		notes = append(notes, "Answers to the agent's own requests are dropped where a policy protects what they come from: "+h.guard.deaf+".")
+	}
 	return append(notes, h.filter.warnings(h.guard.missing == "")...)
 }
 

@@ -83,6 +83,17 @@ func (c *Conn) Probe() error {
 	return nil
 }
 
+// Has says why this kernel lacks an expression, or nil. A table of that name is
+// made and deleted in one transaction, so that nobody sees it.
+func (c *Conn) Has(e Expr, scratch Table) error {
+	var b Batch
+	b.AddTable(scratch)
+	b.AddChain(Chain{Table: scratch, Name: "probe", Hook: Input, Priority: PriorityFilter})
+	b.AddRule(Rule{Table: scratch, Chain: "probe", Exprs: []Expr{e}})
+	b.DeleteTable(scratch)
+	return c.Commit(&b)
+}
+
 // Chains returns the names of a table's chains; none when there is no such table.
 func (c *Conn) Chains(t Table) ([]string, error) {
 	replies, err := c.nl.Execute(netlink.Message{

@@ -10,3 +10,6 @@ var (
 	AppendUserData = appendUserData
 	ParseUserData  = parseUserData
 )
+
+// Unknown is an expression that no kernel has.
+var Unknown = Expr{{"no such expression", func(*netlink.Builder) {}}}

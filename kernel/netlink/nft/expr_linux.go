@@ -71,6 +71,22 @@ func Mark(mark uint32) Expr {
 	return Expr{meta(unix.NFT_META_MARK), compare(unix.NFT_CMP_EQ, binary.NativeEndian.AppendUint32(nil, mark))}
 }
 
+// SocketMark matches packets to a socket of this host that has a mark (SO_MARK).
+// Not every kernel has it: Conn.Has tells.
+func SocketMark(mark uint32) Expr {
+	const ( // linux/netfilter/nf_tables.h
+		attrKey, attrRegister = 1, 2 // NFTA_SOCKET_KEY, NFTA_SOCKET_DREG
+		keyMark               = 1    // NFT_SOCKET_MARK
+	)
+	return Expr{
+		{"socket", func(b *netlink.Builder) {
+			b.BE32(attrKey, keyMark)
+			b.BE32(attrRegister, unix.NFT_REG_1)
+		}},
+		compare(unix.NFT_CMP_EQ, binary.NativeEndian.AppendUint32(nil, mark)),
+	}
+}
+
 // SetMark gives the packet a mark.
 func SetMark(mark uint32) Expr {
 	return Expr{

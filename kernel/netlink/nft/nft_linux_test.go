@@ -199,6 +199,18 @@ func TestBatchIsAtomic(t *testing.T) {
 	}
 }
 
+// Has knows what a kernel lacks, and leaves nothing behind.
+func TestHas(t *testing.T) {
+	_, _, c := pair(t)
+	must(t, c.Has(nft.SocketMark(7), table))
+	if err := c.Has(nft.Unknown, table); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("an unknown expression: %v", err)
+	}
+	if chains, err := c.Chains(table); err != nil || len(chains) != 0 {
+		t.Errorf("chains %v, %v", chains, err)
+	}
+}
+
 func FuzzParseRule(f *testing.F) {
 	var counter, rule netlink.Builder
 	counter.Nested(unix.NFTA_LIST_ELEM, func(b *netlink.Builder) {
