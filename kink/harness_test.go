@@ -135,6 +135,9 @@ func (n *node) carryOut(f Effect) {
 	case ChildUp:
 		n.ups = append(n.ups, f)
 	case ChildDown:
+		if f.Info.SPIIn == 0 {
+			n.w.t.Errorf("a pair goes down (%s) without its SPIs", f.Reason)
+		}
 		n.downs = append(n.downs, f)
 	case InitiateFailed:
 		n.failures = append(n.failures, f)

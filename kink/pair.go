@@ -168,10 +168,11 @@ func (sa *pair) remove(why string) {
 	if sa.state == pairGone {
 		return
 	}
+	sa.state = pairGone
+	sa.down(why) // while it has its SPIs
 	sa.dropOutbound()
 	sa.dropInbound()
 	sa.e.stop(&sa.timer)
-	sa.state = pairGone
 	for _, l := range sa.layers {
 		l.in, l.out = keys{}, keys{}
 	}
@@ -180,7 +181,6 @@ func (sa *pair) remove(why string) {
 	if sa.e.pairsOf[sa.target.principal] = list; len(list) == 0 {
 		delete(sa.e.pairsOf, sa.target.principal)
 	}
-	sa.down(why)
 }
 
 // down announces that a pair carries no traffic any more, unless another one of its
