@@ -13,6 +13,7 @@ import (
 	"racoon2/ikev2"
 	"racoon2/ikev2/transform"
 	"racoon2/kernel"
+	"racoon2/kink"
 )
 
 // keyLog is the file of `run --keylog`: whoever reads it reads all traffic. Its rows
@@ -22,6 +23,7 @@ import (
 type keyLog struct {
 	mu   sync.Mutex
 	file *os.File
+	held map[kernel.SAID]string // rows of KINK's SAs whose keys may change yet; its driver's alone
 }
 
 const keyLogHead = `# Keys of racoon2: delete this file when you have seen what you wanted.
@@ -53,7 +55,7 @@ func openKeyLog(path string) (*keyLog, error) {
 		f.Close()
 		return nil, bare(err)
 	}
-	return &keyLog{file: f}, nil
+	return &keyLog{file: f, held: make(map[kernel.SAID]string)}, nil
 }
 
 // startKeyLog opens the key log where one is asked for, and says so loudly.
@@ -83,6 +85,16 @@ func (a *Agent) reveal(e ikev2.KeyLog) {
 	}
 }
 
+// revealKINK is reveal for the effects of KINK's engine, on its goroutine.
+func (a *Agent) revealKINK(e kink.Effect) {
+	if a.keyLog == nil {
+		return
+	}
+	if err := a.keyLog.revealKINK(e); err != nil {
+		a.main.Error("writing the key log", "error", err)
+	}
+}
+
 // write appends the row of an effect.
 func (k *keyLog) write(e ikev2.KeyLog) error {
 	row := ""
@@ -92,10 +104,43 @@ func (k *keyLog) write(e ikev2.KeyLog) error {
 	case e.SA != nil:
 		row = espRow(e.SA)
 	}
+	return k.append(row)
+}
+
+func (k *keyLog) append(row string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, err := k.file.WriteString(row + "\n")
 	return bare(err)
+}
+
+// revealKINK writes the keys of KINK's SAs when their pair stands: those that its
+// initiator has installed in advance are replaced where the responder wants others
+// (RFC 4430 §3.2), and Wireshark believes the first row of an SPI.
+func (k *keyLog) revealKINK(effect kink.Effect) error {
+	switch e := effect.(type) {
+	case kink.KernelRequest:
+		switch op := e.Request.Op.(type) {
+		case kernel.AddSA:
+			k.held[kernel.SAID{Dst: op.SA.Dst, Proto: op.SA.Proto, SPI: op.SA.SPI}] = espRow(&op.SA)
+		case kernel.DeleteSA:
+			delete(k.held, op.ID)
+		}
+	case kink.ChildUp:
+		for _, t := range e.Info.Transforms {
+			for _, id := range []kernel.SAID{{Dst: e.Info.Local, Proto: t.Protocol, SPI: t.SPIIn}, {Dst: e.Info.Remote, Proto: t.Protocol, SPI: t.SPIOut}} {
+				row, ok := k.held[id]
+				if !ok {
+					continue
+				}
+				delete(k.held, id)
+				if err := k.append(row); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (k *keyLog) close() {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"racoon2/ikev2"
 	"racoon2/kernel"
 	"racoon2/kink"
 	"racoon2/policy"
@@ -40,13 +39,11 @@ func (a *Agent) performKINK(out *kink.Outbox) {
 	for i, effect := range out.Effects {
 		out.Effects[i] = nil
 		a.kinkHook(effect)
+		a.revealKINK(effect)
 		switch e := effect.(type) {
 		case kink.Send:
 			a.send(e.Local, e.Remote, e.Data)
 		case kink.KernelRequest:
-			if add, ok := e.Request.Op.(kernel.AddSA); ok {
-				a.reveal(ikev2.KeyLog{SA: &add.SA})
-			}
 			a.backend.Submit(e.Request)
 		case kink.Job:
 			a.kink.hand(a.pool.queue, a.kinkJob(e))
