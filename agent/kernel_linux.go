@@ -47,6 +47,15 @@ func candidates(ikePorts []uint16) []candidate {
 	}
 }
 
+// exemptForeign takes a socket past the policies of an agent that runs beside this
+// process, on whatever backend. One that may not do so does without.
+func exemptForeign(s kernel.Socket, applicationBypass bool) {
+	_ = userspace.Exempt(s)
+	if applicationBypass {
+		_ = xfrm.Exempt(s)
+	}
+}
+
 // xfrmCounters are what the host has dropped, by the kernel's own names
 // ("XfrmInNoStates"). A kernel without CONFIG_XFRM_STATISTICS does not say.
 func xfrmCounters() map[string]uint64 {

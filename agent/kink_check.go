@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"racoon2/config"
@@ -47,16 +48,27 @@ func CheckKINK(ctx context.Context, path string, o config.Options) ([]KINKCheck,
 	}
 	out := []KINKCheck{}
 	for _, r := range compiled.Realms {
-		out = append(out, checkRealm(ctx, r, compiled.KINK.Remotes)...)
+		out = append(out, checkRealm(ctx, r, checkNetwork(cfg, r), compiled.KINK.Remotes)...)
 	}
 	return out, more
 }
 
+// checkNetwork reaches the KDCs as a running agent does: past the policies, which
+// it may have installed.
+func checkNetwork(cfg *config.Config, r *Realm) *kerberos.Network {
+	n := &kerberos.Network{Conf: r.Conf}
+	n.Dialer.Control = func(network, _ string, c syscall.RawConn) error {
+		exemptForeign(probe{c, network == "udp6" || network == "tcp6"}, cfg.Interface.ApplicationBypass)
+		return nil
+	}
+	return n
+}
+
 // checkRealm tries the principals that share their files.
-func checkRealm(ctx context.Context, r *Realm, remotes []*kink.Remote) []KINKCheck {
+func checkRealm(ctx context.Context, r *Realm, kdcs kerberos.KDC, remotes []*kink.Remote) []KINKCheck {
 	host, err := kerberos.New(kerberos.Config{
 		Principals: r.Principals, Keytab: r.Keytab, CCache: r.CCache, ETypes: r.ETypes, PRF16: r.PRF16,
-		Start: time.Now(), Rand: rand.Reader, KDC: &kerberos.Network{Conf: r.Conf},
+		Start: time.Now(), Rand: rand.Reader, KDC: kdcs,
 	})
 	if err != nil {
 		return []KINKCheck{{Principal: strings.Join(r.Principals, ", "), Findings: []KINKFinding{{Text: err.Error()}}}}

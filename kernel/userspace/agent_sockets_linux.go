@@ -13,10 +13,16 @@ import (
 
 // exempt marks a socket of the agent, so that its packets pass rules and guards.
 func (h *linuxHost) exempt(s kernel.Socket) error {
-	if err := control(s, "mark", option{unix.SOL_SOCKET, unix.SO_MARK, Mark}); err != nil {
+	if err := Exempt(s); err != nil {
 		return err
 	}
 	return h.leaveOpen(s.LocalPort())
+}
+
+// Exempt takes a socket that is not bound past the policies of another process's
+// Backend, as Bypass does for its own.
+func Exempt(s kernel.Socket) error {
+	return control(s, "mark", option{unix.SOL_SOCKET, unix.SO_MARK, Mark})
 }
 
 // leaveOpen has the guard let a port of the agent's pass that it did not know of:

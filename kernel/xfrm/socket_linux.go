@@ -10,7 +10,10 @@ import (
 
 // Bypass exempts a socket from all policies, both ways: otherwise a policy for
 // all traffic with the peer would catch IKE itself.
-func (b *Backend) Bypass(s kernel.Socket) error {
+func (b *Backend) Bypass(s kernel.Socket) error { return Exempt(s) }
+
+// Exempt is Bypass for a process without a Backend.
+func Exempt(s kernel.Socket) error {
 	level, option := unix.SOL_IP, unix.IP_XFRM_POLICY
 	if s.IPv6() {
 		level, option = unix.SOL_IPV6, unix.IPV6_XFRM_POLICY
