@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,15 +16,37 @@ import (
 	"racoon2/agent/logging"
 )
 
-// envClock makes this test binary an agent whose clock is off by a duration: all
-// namespaces share the host's clock, so that it is injected.
+// envClock makes this test binary an agent whose clock is off by the duration that
+// a file has at the time: all namespaces share the host's clock, so that it is
+// injected.
 const envClock = "RACOON2_TEST_CLOCK"
 
+// shifted gives an agent a clock that is off, and returns what sets by how much.
+func (p *kinkPair) shifted(t *testing.T, r *racoon2) (set func(off string)) {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	path := filepath.Join(r.dir, "clock")
+	r.binary, r.env = self, []string{envClock + "=" + path}
+	return func(off string) {
+		t.Helper()
+		must(t, os.WriteFile(path+".new", []byte(off), 0o600))
+		must(t, os.Rename(path+".new", path))
+	}
+}
+
 // runShifted is "racoon2 run" with another clock.
-func runShifted(off string, args []string) int {
-	shift, err := time.ParseDuration(off)
-	if err != nil {
-		return 2
+func runShifted(path string, args []string) int {
+	now := func() time.Time {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			panic(err)
+		}
+		shift, err := time.ParseDuration(string(text))
+		if err != nil {
+			panic(err)
+		}
+		return time.Now().Add(shift)
 	}
 	var o agent.Options
 	var level string
@@ -39,7 +62,7 @@ func runShifted(off string, args []string) int {
 	if err != nil {
 		return 2
 	}
-	o.Now = func() time.Time { return time.Now().Add(shift) }
+	o.Now = now
 	if o.Log, err = logging.Open(logging.Options{Level: lowest, Format: logging.Text, Destination: logging.Stderr, Now: o.Now}); err != nil {
 		return 1
 	}
@@ -55,12 +78,10 @@ func runShifted(off string, args []string) int {
 // Tickets come all the same, with the KDC's clock as the measure, and so do SAs,
 // whoever makes them.
 func TestKINKClock(t *testing.T) {
-	self, err := os.Executable()
-	must(t, err)
 	for _, off := range []string{"-20m", "20m"} {
 		t.Run(off, func(t *testing.T) {
 			p := newKINK(t, "v4", "transport")
-			p.b.binary, p.b.env = self, []string{envClock + "=" + off}
+			p.shifted(t, p.b)(off)
 			p.left.KINK, p.right.KINK = "dpd_delay 2 sec;", "dpd_delay 2 sec;"
 			w := p.up(t)
 			shift, _ := time.ParseDuration(off)
@@ -90,4 +111,62 @@ func TestKINKClock(t *testing.T) {
 			w.wantNoClear()
 		})
 	}
+}
+
+// A ticket that left believes in is refused by right as expired: right's clock is
+// half an hour ahead now, and left has heard of that alone. It drops the ticket,
+// has a new one from the KDC, which gives longer ones by now, and the traffic
+// does not stop.
+func TestKINKExpiredTicket(t *testing.T) {
+	for _, way := range []string{"rekeying", "the first pair"} {
+		t.Run(way, func(t *testing.T) {
+			p := newKINK(t, "v4", "transport")
+			mitKDC{}.change(p.kdc, rightPrincipal, `-maxlife "4 minutes"`)
+			set := p.shifted(t, p.b)
+			set("0s")
+			w := p.up(t)
+			name, _ := p.one(t)
+			ends := p.ticketEnds()
+			mitKDC{}.change(p.kdc, rightPrincipal, `-maxlife "8 hours"`)
+			if way != "rekeying" {
+				p.a.mustCtl("sa", "flush")
+				waitFor(t, 20*time.Second, "right to hear of it", func() bool { return len(pairs(p.b.status(), false)) == 0 })
+			}
+			set("30m")
+			another := func() bool {
+				now := pairs(p.a.status(), false)
+				_, there := now[name]
+				return len(now) > 0 && !there
+			}
+			if way == "rekeying" {
+				in, _, _ := strings.Cut(name, "/")
+				p.a.mustCtl("sa", "rekey", in)
+				p.steady(t, 60*time.Second, "another pair", another)
+			} else {
+				ping(t, p.topology.left, p.src, p.dst, 60*time.Second)
+				waitFor(t, 20*time.Second, "another pair", another)
+			}
+			p.agree(t)
+			if log := p.b.log(); !strings.Contains(log, "KRB_AP_ERR_TKT_EXPIRED") || !strings.Contains(log, "the ticket of "+p.left.Mine+" ended at") {
+				t.Error("right does not say that the ticket has expired")
+			}
+			if log := p.a.log(); !strings.Contains(log, "KRB_AP_ERR_TKT_EXPIRED") {
+				t.Error("left does not say that it has heard so")
+			}
+			if now := p.ticketEnds(); now.Sub(ends) < time.Hour {
+				t.Errorf("left's ticket ends at %v, the old one at %v", now, ends)
+			}
+			w.wantNoClear()
+		})
+	}
+}
+
+// ticketEnds is the end of left's ticket for right.
+func (p *kinkPair) ticketEnds() (end time.Time) {
+	for _, k := range p.a.status().KINK.Principals[0].Tickets {
+		if k.Peer == p.left.Peers && k.Expires.After(end) {
+			end = k.Expires
+		}
+	}
+	return end
 }

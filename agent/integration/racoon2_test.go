@@ -81,6 +81,7 @@ type racoon2 struct {
 	level  string // of the log
 	binary string // instead of the product's program
 	env    []string
+	args   []string // further ones of "run"
 	cmd    *netlab.Cmd
 	ended  chan error
 }
@@ -208,8 +209,8 @@ func (r *racoon2) start() {
 	if r.binary != "" {
 		path = r.binary
 	}
-	r.cmd = r.in.Command(context.Background(), path, "run", "-c", r.config,
-		"--run-dir", filepath.Join(r.dir, "run"), "--log-level", r.level, "--kernel", backend())
+	args := []string{"run", "-c", r.config, "--run-dir", filepath.Join(r.dir, "run"), "--log-level", r.level, "--kernel", backend()}
+	r.cmd = r.in.Command(context.Background(), path, append(args, r.args...)...)
 	log, err := os.OpenFile(filepath.Join(r.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		r.t.Fatal(err)
