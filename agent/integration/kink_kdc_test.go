@@ -53,7 +53,31 @@ var kdcNetwork = map[string][2][2]string{
 // newKDC makes the realm, and joins the KDC to both hosts. It does not run yet.
 func newKDC(t *testing.T, top *topology, family string, maker kdcMaker) *kdc {
 	t.Helper()
-	k := &kdc{t: t, dir: t.TempDir(), maker: maker}
+	k := joinKDC(t, top, family)
+	k.maker = maker
+	k.write("krb5.conf", fmt.Sprintf(`[libdefaults]
+	default_realm = %[1]s
+	dns_lookup_kdc = false
+	dns_lookup_realm = false
+	rdns = false
+[realms]
+	%[1]s = {
+		kdc = %[2]s
+	}
+`, realmName, netip.AddrPortFrom(k.addr, 88)))
+	maker.create(k)
+	for _, p := range []string{leftPrincipal, rightPrincipal} {
+		maker.add(k, p)
+	}
+	maker.extract(k, "left.keytab", leftPrincipal)
+	maker.extract(k, "right.keytab", rightPrincipal)
+	return k
+}
+
+// joinKDC makes the KDC's namespace, which both hosts reach.
+func joinKDC(t *testing.T, top *topology, family string) *kdc {
+	t.Helper()
+	k := &kdc{t: t, dir: t.TempDir()}
 	var err error
 	k.ns, err = top.lab.Namespace("kdc")
 	must(t, err)
@@ -71,22 +95,6 @@ func newKDC(t *testing.T, top *topology, family string, maker kdcMaker) *kdc {
 		via := netip.MustParsePrefix(kdcNetwork[family][i][0]).Addr().String()
 		must(t, host.ns.Route(loopback, via))
 	}
-	k.write("krb5.conf", fmt.Sprintf(`[libdefaults]
-	default_realm = %[1]s
-	dns_lookup_kdc = false
-	dns_lookup_realm = false
-	rdns = false
-[realms]
-	%[1]s = {
-		kdc = %[2]s
-	}
-`, realmName, netip.AddrPortFrom(k.addr, 88)))
-	maker.create(k)
-	for _, p := range []string{leftPrincipal, rightPrincipal} {
-		maker.add(k, p)
-	}
-	maker.extract(k, "left.keytab", leftPrincipal)
-	maker.extract(k, "right.keytab", rightPrincipal)
 	return k
 }
 
