@@ -73,9 +73,11 @@ func TestKINKUserToUser(t *testing.T) {
 	t.Run("denied", func(t *testing.T) {
 		p := newKINK(t, "v4", "transport")
 		p.left.KINK, p.right.KINK = "user_to_user require; max_retry_to_send 1;", "user_to_user off;"
+		w := p.watch(t)
 		p.start()
 		noPing(t, p.topology.left, p.src, p.dst, 5)
 		waitFor(t, 20*time.Second, "the refusal in left's log", func() bool { return strings.Contains(p.a.log(), "KINK_U2UDENIED") })
+		w.wantNoClear()
 	})
 }
 

@@ -84,12 +84,14 @@ func TestKINKPFS(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		p := newKINK(t, "v4", "transport")
 		p.right.KINK = "need_pfs on;"
+		w := p.watch(t)
 		p.start()
 		noPing(t, p.topology.left, p.src, p.dst, 5)
 		waitFor(t, 20*time.Second, "the refusal in left's log", func() bool { return strings.Contains(p.a.log(), "NO-PROPOSAL-CHOSEN") })
 		if log := p.b.log(); !strings.Contains(log, "is configured, none is offered") {
 			t.Errorf("right does not say why:\n%s", log)
 		}
+		w.wantNoClear()
 	})
 }
 

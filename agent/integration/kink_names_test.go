@@ -128,15 +128,15 @@ func TestKINKPolicyByResponder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newKINK(t, "v4", "transport")
 			change(&p.right)
+			w := p.watch(t)
 			p.start()
 			if n := p.installed(); n != 0 {
 				t.Fatalf("%d policies stand before the peer comes", n)
 			}
 			ping(t, p.topology.left, p.src, p.dst, 20*time.Second)
 			waitFor(t, 10*time.Second, "the policies", func() bool { return p.installed() == 2 })
-			w := p.watch(t)
 			ping(t, p.topology.right, p.dst, p.src, 10*time.Second)
-			w.wantESP(netlab.ESP, 2)
+			w.wantESP(netlab.ESP, 4)
 		})
 	}
 }
