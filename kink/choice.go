@@ -38,8 +38,11 @@ func choose(sa isakmp.SA, c *Child, ke []byte) (choice, error) {
 		}
 		why = append(why, refused...)
 	}
-	return choice{}, fmt.Errorf("configured is %s; %s", described(accepted), strings.Join(why[:min(len(why), 4)], "; "))
+	return choice{}, fmt.Errorf("configured is %s; %s", described(accepted), strings.Join(why[:min(len(why), maxWhy)], "; "))
 }
+
+// maxWhy bounds the refusals that an operator is told.
+const maxWhy = 4
 
 // groups are the proposals of one number each, in the initiator's order.
 func groups(sa isakmp.SA) [][]isakmp.Proposal {
@@ -105,7 +108,9 @@ func pick(group []isakmp.Proposal, c *Child, b bundle, ke []byte) (choice, []str
 				err = fmt.Errorf("%v, and %v before", s.KE, got.suites[0].KE)
 			}
 			if err != nil {
-				why = append(why, fmt.Sprintf("proposal %d transform %d: %v", p.Number, t.Number, err))
+				if len(why) < maxWhy {
+					why = append(why, fmt.Sprintf("proposal %d transform %d: %v", p.Number, t.Number, err))
+				}
 				continue
 			}
 			proposal, lower := p, s

@@ -31,7 +31,12 @@ type acceptance struct {
 	pairs    []*pair // made, those without outbound SA among them
 	later    []*pair // whose outbound SA waits for the ACK
 	wantsAck bool
+	offered  int // transforms, in all payloads so far
 }
+
+// maxOffered bounds the transforms of one CREATE: each is held against what each child
+// accepts, and 64 KiB hold thousands.
+const maxOffered = 2048
 
 // declined is why an offer is not taken, with the notification that says so.
 type declined struct {
@@ -189,6 +194,12 @@ func (w *acceptance) take(o offer) error {
 	if n := e.madeBy(a.key.principal); n >= maxPairs {
 		return &declined{kind: isakmp.NO_PROPOSAL_CHOSEN, reason: reasonLimit,
 			text: fmt.Sprintf("%s has made %d SA pairs, as many as allowed", a.key.principal, n)}
+	}
+	for _, p := range o.sa.Proposals {
+		w.offered += len(p.Transforms)
+	}
+	if w.offered > maxOffered {
+		return &declined{kind: isakmp.NO_PROPOSAL_CHOSEN, reason: reasonLimit, text: fmt.Sprintf("it offers more than %d transforms", maxOffered)}
 	}
 	child, selector, got, err := w.child(o)
 	if err != nil {

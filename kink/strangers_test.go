@@ -221,3 +221,37 @@ func TestEpochZero(t *testing.T) {
 		}
 	}
 }
+
+// TestEndlessOffer: what one CREATE offers is bounded, in one payload and in many.
+func TestEndlessOffer(t *testing.T) {
+	w, _, b := pairOfHosts(t)
+	s := w.stranger("192.0.2.1", "a", b)
+	good, err := offerOf(b.settings.Remotes[0].Children[0], 0x1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := func(proposals int, number uint8) (sa isakmp.SA) {
+		p := isakmp.Proposal{Protocol: isakmp.PROTO_IPSEC_ESP, SPI: []byte{1, 2, 3, number}}
+		for i := range 200 {
+			p.Transforms = append(p.Transforms, isakmp.Transform{Number: uint8(i), ID: isakmp.ESP_DES})
+		}
+		for i := range proposals {
+			p.Number = uint8(i + 1)
+			sa.Proposals = append(sa.Proposals, p)
+		}
+		return sa
+	}
+	nonce := isakmp.Nonce{Data: make([]byte, 16)}
+	if got := saidIn(t, s.command(message.CREATE, quick(t, many(11, 1), nonce))); got != "NO-PROPOSAL-CHOSEN" {
+		t.Errorf("in one payload: %q", got)
+	}
+	b.wantReason(reasonLimit)
+	limited := b.e.Counters()[reasonLimit]
+	got := saidIn(t, s.command(message.CREATE, quick(t, good, nonce), quick(t, many(10, 2), nonce), quick(t, many(1, 3), nonce)))
+	if got != "SA NO-PROPOSAL-CHOSEN NO-PROPOSAL-CHOSEN" || b.e.Counters()[reasonLimit] != limited+1 {
+		t.Errorf("in three payloads: %q", got)
+	}
+	if b.e.Counters()["child_sas"] != 1 {
+		t.Errorf("%d pairs", b.e.Counters()["child_sas"])
+	}
+}
