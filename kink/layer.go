@@ -16,6 +16,7 @@ type layer struct {
 	suite         isakmp.Suite
 	spiIn, spiOut kernel.SPI // CPIs of IPComp
 	in, out       keys
+	taken         bool // the kernel has its outbound SA; another one by that name may be another peer's
 }
 
 // protocols are those of the child's transforms, the innermost first: IPComp, ESP, AH
@@ -245,6 +246,9 @@ func (sa *pair) install(out bool, done func(error)) {
 		k.EncrKey, k.IntegKey = own.encr, own.integ
 		*own = keys{} // the octets are the kernel's request's by now
 		sa.e.kernelOp(kernel.AddSA{SA: k}, func(r kernel.Result) {
+			if out && r.Err == nil {
+				sa.took(l)
+			}
 			if left--; r.Err != nil && failed == nil {
 				failed = fmt.Errorf("the kernel refuses the %s SA of %v: %w", name, l.proto, r.Err)
 			}
@@ -255,15 +259,25 @@ func (sa *pair) install(out bool, done func(error)) {
 	}
 }
 
+// took notes that the kernel has an outbound SA, which is one too many where the pair has
+// ended meanwhile. The SPI is the peer's choice: what the kernel has by the name of one
+// that it refuses is IKEv2's, or another's.
+func (sa *pair) took(l *layer) {
+	if l.taken = sa.hasOut; !sa.hasOut {
+		sa.e.deleteSA(sa.said(l, true))
+	}
+}
+
 // dropOutbound removes the outbound SAs.
 func (sa *pair) dropOutbound() {
 	for _, l := range sa.layers {
 		if id := sa.said(l, true); sa.e.bySAID[id] == sa {
 			delete(sa.e.bySAID, id)
 		}
-		if sa.hasOut {
+		if l.taken {
 			sa.e.deleteSA(sa.said(l, true))
 		}
+		l.taken = false
 	}
 	sa.hasOut = false
 }
