@@ -97,6 +97,17 @@ func within[T comparable](inner, outer []T) bool {
 	return true
 }
 
+// checkNothing points out a configuration that asks for nothing.
+func (r *resolver) checkNothing() {
+	c := r.config
+	if len(c.Remotes)+len(c.Selectors)+len(c.Policies) > 0 || r.dns != nil || r.fallback != nil {
+		return
+	}
+	r.report.add(Finding{Code: "nothing-configured", Severity: Advice, Pos: Pos{File: r.config.Path},
+		Text: "there is no remote and no selector: nothing is protected",
+		Hint: "racoon2 config new writes the configurations of both ends of a tunnel"})
+}
+
 // checkPools warns of addresses that two pools would hand out, or that belong
 // to a network of this host's side.
 func (r *resolver) checkPools() {

@@ -40,6 +40,10 @@ func (osFiles) ReadFile(name string, owned bool) ([]byte, error) {
 	return readAll(f)
 }
 
+// ReadFile reads a regular file within the bound of configuration files. An error
+// names neither the file nor the operation.
+func ReadFile(name string) ([]byte, error) { return osFiles{}.ReadFile(name, false) }
+
 // Glob returns the matching names, sorted.
 func (osFiles) Glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 

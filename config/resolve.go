@@ -282,6 +282,7 @@ func (r *resolver) build() {
 		r.checkSelectorIndexes()
 		r.checkShadowed()
 		r.checkStaticKeys()
+		r.checkNothing()
 		r.checkUnused()
 	}
 }

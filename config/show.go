@@ -14,6 +14,39 @@ import (
 // means the same. Keys of static SAs are left out. The findings are Load's;
 // where they have errors the text is what could be understood.
 func Show(path string, opts Options, effective bool) (string, Findings) {
+	lines, findings := ShowLines(path, opts, effective)
+	var b strings.Builder
+	for _, l := range lines {
+		l.write(&b)
+	}
+	return b.String(), findings
+}
+
+// ShownLine is one line of what Show shows.
+type ShownLine struct {
+	Depth  int    `json:"depth"` // of the blocks that it stands in
+	Text   string `json:"text"`
+	Origin string `json:"origin,omitempty"` // where it was written, as FILE:LINE, or what it is otherwise
+}
+
+// originColumn is where the origins of short lines begin.
+const originColumn = 56
+
+// write writes the line, and a blank one before a section.
+func (l ShownLine) write(b *strings.Builder) {
+	if l.Depth == 0 && b.Len() > 0 && strings.HasSuffix(l.Text, " {") {
+		b.WriteByte('\n')
+	}
+	b.WriteString(strings.Repeat("\t", l.Depth) + l.Text)
+	if l.Origin != "" {
+		pad := max(1, originColumn-l.Depth*tabWidth-utf8.RuneCountInString(l.Text))
+		b.WriteString(strings.Repeat(" ", pad) + "# " + l.Origin)
+	}
+	b.WriteByte('\n')
+}
+
+// ShowLines is Show line by line, for programs.
+func ShowLines(path string, opts Options, effective bool) ([]ShownLine, Findings) {
 	var sections []*Statement
 	r := load(path, opts, &sections)
 	s := &shower{r: r}
@@ -24,34 +57,22 @@ func Show(path string, opts Options, effective bool) (string, Findings) {
 			s.statement(st)
 		}
 	}
-	return s.b.String(), slices.Clip(r.report.sorted())
+	return s.lines, slices.Clip(r.report.sorted())
 }
 
 // shower writes statements with their origins.
 type shower struct {
 	r     *resolver
-	b     strings.Builder
+	lines []ShownLine
 	depth int
 }
 
-// originColumn is where the origins of short lines begin.
-const originColumn = 56
-
 // line writes a line and where it comes from.
 func (s *shower) line(text, origin string) {
-	indent := strings.Repeat("\t", s.depth)
-	s.b.WriteString(indent + printable(text))
-	if origin != "" {
-		pad := max(1, originColumn-s.depth*tabWidth-utf8.RuneCountInString(text))
-		s.b.WriteString(strings.Repeat(" ", pad) + "# " + printable(origin))
-	}
-	s.b.WriteByte('\n')
+	s.lines = append(s.lines, ShownLine{s.depth, printable(text), printable(origin)})
 }
 
 func (s *shower) open(text, origin string) {
-	if s.depth == 0 && s.b.Len() > 0 {
-		s.b.WriteByte('\n')
-	}
 	s.line(text+" {", origin)
 	s.depth++
 }

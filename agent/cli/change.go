@@ -141,7 +141,7 @@ func (a *app) bySPI(use, short, example, done string, do func(*spmif.Client, uin
 }
 
 func (a *app) saDeleteCommand() *cobra.Command {
-	return a.bySPI("delete SPI", "Delete the IKE SA or the child with an SPI of this host, telling the peer",
+	return a.bySPI("delete SPI", "Delete an IKE SA or a child by its SPI here, telling the peer",
 		"  racoon2 sa delete c0000001", "deleted", (*spmif.Client).SADelete)
 }
 
@@ -157,7 +157,7 @@ func (a *app) policyAddCommand() *cobra.Command {
 			"place of the selector's own, in its direction. SECONDS is how long they stay, 0\n" +
 			"for ever; the same command once more begins a new time.",
 		example: "  racoon2 policy add tokyo_out 3600 transport 192.0.2.1 192.0.2.9\n" +
-			"  racoon2 policy add net_out 0 tunnel 10.1.0.0/16 10.7.0.7 192.0.2.1 198.51.100.7",
+			"  racoon2 policy add net_out 0 tunnel 10.1.0.0/16 10.7.0.7 192.0.2.1 192.0.2.9",
 		args: fiveOrSeven,
 		do: func(c *spmif.Client, args []string) (string, error) {
 			r, err := policyRequest(args[0], args[2:])

@@ -107,7 +107,7 @@ func TestExitStatus(t *testing.T) {
 		{"bad format", "run --log-format xml", 2, "", "--log-format is text or json"},
 		{"no log folder", "run --log-file " + dir + "/none/log", 1, "", "no such file or directory"},
 		{"help", "--help", 0, "Usage:", ""},
-		{"help of run", "help run", 0, "SIGHUP reads the configuration", ""},
+		{"help of run", "help run", 0, "SIGHUP reads the", ""},
 		{"version", "version", 0, "racoon2 " + agent.Version, ""},
 		{"completion", "completion bash", 0, "racoon2", ""},
 		{"check, no file", "check -c " + dir + "/none.conf", 2, "none.conf: error:", "configuration errors: 1"},

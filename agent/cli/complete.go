@@ -54,7 +54,20 @@ var completedFlags = map[string]map[string][]string{
 		"kernel": {"auto", "xfrm", "userspace"}, "log-level": {"debug", "info", "warning", "error"},
 		"log-format": {"text", "json"},
 	},
-	"check": {"kernel": {"auto", "xfrm", "userspace"}},
+	"check":          {"kernel": {"auto", "xfrm", "userspace"}},
+	"config convert": {"from": {"racoon", "swanctl", "ipsec"}},
+	"config new":     {"mode": {"tunnel", "transport"}, "auth": {"psk", "kink", "cert"}},
+	"psk generate":   {"format": {"base64", "hex"}},
+}
+
+// directiveNames are the words of racoon2.conf.
+func directiveNames() []string {
+	var names []string
+	for _, d := range config.Directives() {
+		names = append(names, d.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // complete has the shell complete what the tables say. A command or flag that
@@ -70,6 +83,12 @@ func (a *app) complete(root *cobra.Command) {
 			slices.Sort(list)
 			return slices.Compact(list), cobra.ShellCompDirectiveNoFileComp
 		}
+	}
+	find(root, "config explain").ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return directiveNames(), cobra.ShellCompDirectiveNoFileComp
 	}
 	for path, flags := range completedFlags {
 		for name, words := range flags {

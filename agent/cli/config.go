@@ -7,8 +7,10 @@ func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Make, convert, show, format and explain configurations",
-		Args:  cobra.NoArgs,
-		RunE:  needsSubcommand,
+		Example: "  racoon2 config new --from 192.0.2.1 --to 192.0.2.2 --mode transport --out .\n" +
+			"  racoon2 config explain dpd_delay",
+		Args: cobra.NoArgs,
+		RunE: needsSubcommand,
 
 		SuggestionsMinimumDistance: 2,
 	}

@@ -39,7 +39,7 @@ func (a *app) configConvertCommand() *cobra.Command {
 		Example: "  racoon2 config convert /etc/racoon/racoon.conf --setkey /etc/setkey.conf \\\n" +
 			"      --psk /etc/racoon/psk.txt --out /etc/racoon2\n" +
 			"  racoon2 config convert --from swanctl /etc/swanctl/swanctl.conf\n" +
-			"  racoon2 config convert --from ipsec /etc/ipsec.conf --psk /etc/ipsec.secrets --json",
+			"  racoon2 config convert --from ipsec /etc/ipsec.conf --psk /etc/ipsec.secrets \\\n      --json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.convert(args[0], f) },
 	}

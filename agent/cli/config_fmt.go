@@ -13,7 +13,7 @@ import (
 	"racoon2/config"
 )
 
-// maxFormatted bounds a file to be formatted, in octets.
+// maxFormatted bounds the standard input to be formatted, in octets.
 const maxFormatted = 16 << 20
 
 func (a *app) configFmtCommand() *cobra.Command {
@@ -25,7 +25,8 @@ func (a *app) configFmtCommand() *cobra.Command {
 			"kept. Without a file it is the configuration of --config; - is the standard input.\n" +
 			"The result goes to the standard output; -w writes it back instead, and -l names\n" +
 			"the files that would change, with exit status 1 if there are any. What is\n" +
-			"included is not touched. A file with errors of syntax stays as it is.",
+			"included is not touched. A file with errors of syntax stays as it is; with one, or\n" +
+			"one that cannot be read, the exit status is 2, when all others are done.",
 		Example: "  racoon2 config fmt -w /etc/racoon2/racoon2.conf\n  racoon2 config fmt -l /etc/racoon2/conf.d/*.conf",
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if write && list {
@@ -63,6 +64,8 @@ type formatting struct {
 func (f *formatting) file(name string) error {
 	data, err := f.read(name)
 	if err != nil {
+		f.status = statusUsage
+		_, err = fmt.Fprintf(f.app.err, "racoon2: %s cannot be read: %v\n", clean(name), err)
 		return failed(err)
 	}
 	text, findings := config.Format(name, data)
@@ -84,18 +87,12 @@ func (f *formatting) file(name string) error {
 }
 
 func (f *formatting) read(name string) ([]byte, error) {
-	in := f.in
 	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		in = file
+		return config.ReadFile(name)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxFormatted+1))
+	data, err := io.ReadAll(io.LimitReader(f.in, maxFormatted+1))
 	if err == nil && len(data) > maxFormatted {
-		err = fmt.Errorf("%s is larger than %d MB", name, maxFormatted>>20)
+		err = fmt.Errorf("it is larger than %d MB", maxFormatted>>20)
 	}
 	return data, err
 }

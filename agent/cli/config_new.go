@@ -39,8 +39,8 @@ func (a *app) configNewCommand() *cobra.Command {
 		Example: "  racoon2 config new --from osaka@192.0.2.2 --to tokyo@192.0.2.1 \\\n" +
 			"      --my-net 10.2.0.0/24 --peer-net 10.1.0.0/24 --place /etc/racoon2\n" +
 			"  racoon2 config new --from 192.0.2.2 --to 192.0.2.1 --mode transport --out pair\n" +
-			"  racoon2 config new --from osaka.example.org@192.0.2.2 --to tokyo.example.org@192.0.2.1 \\\n" +
-			"      --auth kink --realm EXAMPLE.ORG --place /etc/racoon2",
+			"  racoon2 config new --from osaka.example.org@192.0.2.2 \\\n" +
+			"      --to tokyo.example.org@192.0.2.1 --auth kink --realm EXAMPLE.ORG",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if in, ok := terminal(cmd.InOrStdin()); ok {

@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) configShowCommand() *cobra.Command {
-	var effective bool
+	var effective, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show [FILE]",
 		Short: "Show a configuration with its origins",
@@ -15,12 +15,13 @@ func (a *app) configShowCommand() *cobra.Command {
 			"made, and behind each value the file and line it comes from. With --effective\n" +
 			"each section also has what it inherits from default, and the built-in values;\n" +
 			"that text means the same when it is read again. Key files are not read.",
-		Example: "  racoon2 config show ./racoon2.conf\n  racoon2 config show --effective",
-		Args:    cobra.MaximumNArgs(1),
+		Example: "  racoon2 config show ./racoon2.conf\n  racoon2 config show --effective\n" +
+			"  racoon2 config show --effective --json | jq '.[].origin'",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			a.configFrom(args)
-			text, findings := config.Show(a.config, config.Options{}, effective)
-			if err := a.print(text); err != nil {
+			findings, err := a.showConfig(effective, asJSON)
+			if err != nil {
 				return failed(err)
 			}
 			if !findings.HasErrors() {
@@ -33,5 +34,15 @@ func (a *app) configShowCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&effective, "effective", false, "with what is inherited and built in")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array: of each line the depth, the text and its origin")
 	return cmd
+}
+
+func (a *app) showConfig(effective, asJSON bool) (config.Findings, error) {
+	if !asJSON {
+		text, findings := config.Show(a.config, config.Options{}, effective)
+		return findings, a.print(text)
+	}
+	lines, findings := config.ShowLines(a.config, config.Options{}, effective)
+	return findings, a.printJSON(append([]config.ShownLine{}, lines...))
 }

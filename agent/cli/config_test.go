@@ -22,6 +22,13 @@ func TestConfigShow(t *testing.T) {
 	if status != 0 || errs != "" || !strings.Contains(out, "dpd_delay 60;") || !strings.Contains(out, "# built-in") || !strings.Contains(out, "# "+conf+":") {
 		t.Errorf("status %d, %q\n%s", status, errs, out)
 	}
+	status, out, errs = run("config", "show", "--effective", "--json", "-c", conf)
+	var lines []config.ShownLine
+	if err := json.Unmarshal([]byte(out), &lines); status != 0 || errs != "" || err != nil || !slices.ContainsFunc(lines, func(l config.ShownLine) bool {
+		return l.Depth == 2 && l.Text == "dpd_delay 60;" && l.Origin == "built-in"
+	}) {
+		t.Errorf("status %d, %q %v\n%s", status, errs, err, out)
+	}
 	broken := write(t, dir, "broken.conf", "remote x {\n\tikev3 { };\n};\n")
 	status, out, errs = run("config", "show", "-c", broken)
 	if status != 2 || !strings.Contains(out, "remote x {") || !strings.Contains(errs, "unknown-directive") {
@@ -64,8 +71,10 @@ func TestConfigFmt(t *testing.T) {
 	if status, out, errs := run("config", "fmt", "-w", broken); status != 2 || out != "" || !strings.Contains(errs, "unclosed-block") {
 		t.Errorf("broken: status %d: %q %q", status, out, errs)
 	}
-	if status, _, _ := run("config", "fmt", filepath.Join(dir, "none")); status != 1 {
-		t.Errorf("no file: status %d", status)
+	other := write(t, dir, "other.conf", ugly)
+	if status, out, errs := run("config", "fmt", filepath.Join(dir, "none"), dir, other); status != 2 || out != fair ||
+		!strings.Contains(errs, "none cannot be read: no such file") || !strings.Contains(errs, "not a regular file") {
+		t.Errorf("no file, a directory and a file: status %d, %q, %q", status, out, errs)
 	}
 	if status, _, errs := run("config", "fmt", "-w", "-l", conf); status != 2 || !strings.Contains(errs, "exclude") {
 		t.Errorf("-w -l: status %d, %q", status, errs)

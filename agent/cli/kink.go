@@ -15,10 +15,11 @@ import (
 
 func (a *app) kinkCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "kink",
-		Short: "Look into KINK: principals, tickets and peers",
-		Args:  cobra.NoArgs,
-		RunE:  needsSubcommand,
+		Use:     "kink",
+		Short:   "Look into KINK: principals, tickets and peers",
+		Example: "  racoon2 kink check\n  racoon2 kink status",
+		Args:    cobra.NoArgs,
+		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(a.kinkStatusCommand(), a.kinkCheckCommand())
 	return cmd

@@ -14,10 +14,11 @@ import (
 func (a *app) manCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
-		Use:    "man",
-		Short:  "Write the manual pages",
-		Hidden: true,
-		Args:   cobra.NoArgs,
+		Use:     "man",
+		Short:   "Write the manual pages",
+		Example: "  racoon2 man --dir /usr/local/share/man/man8",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := os.WriteFile(filepath.Join(dir, "racoon2.conf.5"), []byte(confManual()), 0o644); err != nil {
 				return failed(err)

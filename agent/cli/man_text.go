@@ -15,6 +15,8 @@ var exits = []struct {
 	{"", [3]string{"done", "the command failed, or no agent answers", "the command line or the configuration is wrong"}},
 	{"racoon2 run", [3]string{"the agent has ended in order", "it could not start, or has failed", "the command line or the configuration is wrong"}},
 	{"racoon2 check", [3]string{"nothing to complain about, or advice alone", "there are warnings", "there are errors, or the command line is wrong"}},
+	{"racoon2 config fmt", [3]string{"done", "with -l: files would change; or one could not be written", "a file cannot be read or has errors of syntax, or the command line is wrong"}},
+	{"racoon2 config convert", [3]string{"everything has been converted", "something is left out, as the report says; or the result could not be written", "a file cannot be read, or the command line is wrong"}},
 	{"racoon2 kink check", [3]string{"everything that was asked for is there", "something is not", "the command line or the configuration is wrong"}},
 }
 

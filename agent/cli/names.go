@@ -14,7 +14,8 @@ import (
 func (a *app) fqdnCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "fqdn", Short: "Show or change the host names that the resolver watches",
-		Args: cobra.NoArgs, RunE: needsSubcommand,
+		Example: "  racoon2 fqdn list\n  racoon2 fqdn query www.example.com",
+		Args:    cobra.NoArgs, RunE: needsSubcommand,
 	}
 	named := func(done string, do func(*spmif.Client, string) error) func(*spmif.Client, []string) (string, error) {
 		return func(c *spmif.Client, args []string) (string, error) { return done + " " + args[0], do(c, args[0]) }
@@ -50,7 +51,8 @@ func (a *app) nsCommand() *cobra.Command {
 		Use: "ns", Short: "Show or change the name servers that the resolver asks",
 		Long: "Show or change the name servers that the resolver asks. Changes last until the\n" +
 			"configuration names other servers, or the agent ends.",
-		Args: cobra.NoArgs, RunE: needsSubcommand,
+		Example: "  racoon2 ns list\n  racoon2 ns add 192.0.2.53",
+		Args:    cobra.NoArgs, RunE: needsSubcommand,
 	}
 	one := func(use, short, done string, do func(*spmif.Client, netip.Addr) error) *cobra.Command {
 		return a.change(change{

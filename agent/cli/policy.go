@@ -8,10 +8,11 @@ import (
 
 func (a *app) policyCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "policy",
-		Short: "Show or change the policies of the running agent",
-		Args:  cobra.NoArgs,
-		RunE:  needsSubcommand,
+		Use:     "policy",
+		Short:   "Show or change the policies of the running agent",
+		Example: "  racoon2 policy list\n  racoon2 policy delete tokyo_out",
+		Args:    cobra.NoArgs,
+		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(a.policyDumpCommand(), a.policyAddCommand(), a.policyDeleteCommand())
 	return cmd

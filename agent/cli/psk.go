@@ -11,10 +11,11 @@ import (
 
 func (a *app) pskCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "psk",
-		Short: "Make pre-shared keys",
-		Args:  cobra.NoArgs,
-		RunE:  needsSubcommand,
+		Use:     "psk",
+		Short:   "Make pre-shared keys",
+		Example: "  racoon2 psk generate /etc/racoon2/psk/tokyo",
+		Args:    cobra.NoArgs,
+		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(a.pskGenerateCommand())
 	return cmd

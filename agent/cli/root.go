@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -157,6 +159,25 @@ func (a *app) root() *cobra.Command {
 		a.policyCommand(), a.fqdnCommand(), a.nsCommand(), a.upCommand(), a.downCommand(), a.watchCommand(),
 		a.pskCommand(), a.versionCommand(), a.manCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", width)))
 	a.complete(root)
+	fit(root)
 	return root
+}
+
+// fit makes the help of a command and of those below it fit a terminal.
+func fit(cmd *cobra.Command) {
+	paragraphs := strings.Split(cmd.Long, "\n\n")
+	for i, p := range paragraphs {
+		if slices.ContainsFunc(strings.Split(p, "\n"), func(line string) bool { return utf8.RuneCountInString(line) > width }) {
+			paragraphs[i] = strings.Join(wrap(strings.ReplaceAll(p, "\n", " "), width, 0), "\n")
+		}
+	}
+	cmd.Long = strings.Join(paragraphs, "\n\n")
+	if len("  "+cmd.UseLine()) > width {
+		cmd.DisableFlagsInUseLine = true
+	}
+	for _, sub := range cmd.Commands() {
+		fit(sub)
+	}
 }

@@ -13,10 +13,11 @@ import (
 
 func (a *app) saCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "sa",
-		Short: "List, delete or rekey security associations",
-		Args:  cobra.NoArgs,
-		RunE:  needsSubcommand,
+		Use:     "sa",
+		Short:   "List, delete or rekey security associations",
+		Example: "  racoon2 sa list\n  racoon2 sa flush tokyo",
+		Args:    cobra.NoArgs,
+		RunE:    needsSubcommand,
 	}
 	cmd.AddCommand(a.saListCommand(), a.saShowCommand(), a.saFlushCommand(), a.saDeleteCommand(), a.saRekeyCommand())
 	return cmd
