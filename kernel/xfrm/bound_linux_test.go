@@ -3,6 +3,7 @@ package xfrm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -138,12 +139,15 @@ func TestInterface(t *testing.T) {
 
 // addInterface makes an XFRM interface and leads what has no mark to it.
 func addInterface(c *route.Conn, ifID uint32, to netip.Prefix, lead bool) error {
-	if err := c.AddXFRM("ipsec0", ifID, ""); err != nil {
+	if err := c.AddXFRM("ipsec0", ifID, "test"); err != nil {
 		return err
 	}
 	link, err := c.LinkByName("ipsec0")
 	if err != nil {
 		return err
+	}
+	if link.IfID != ifID || link.Alias != "test" {
+		return fmt.Errorf("the interface has if_id %d and the alias %q", link.IfID, link.Alias)
 	}
 	index := link.Index
 	if err := c.SetUp(index, true); err != nil || !lead {

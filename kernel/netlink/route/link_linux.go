@@ -2,6 +2,7 @@ package route
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -178,12 +179,34 @@ func (c *Conn) AddVeth(a, z VethEnd) error {
 const KindXFRM = "xfrm"
 
 // AddXFRM makes an XFRM interface, which carries the traffic of the SAs and
-// policies with its interface identifier. The alias tells whose it is.
+// policies with its interface identifier. The alias tells whose it is; the kernel
+// passes over one that comes with the making.
 func (c *Conn) AddXFRM(name string, ifID uint32, alias string) error {
+	if err := c.addXFRM(name, ifID); err != nil {
+		return err
+	}
+	l, err := c.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	if err := c.setAlias(l.Index, alias); err != nil {
+		return errors.Join(err, c.DeleteLink(l.Index))
+	}
+	return nil
+}
+
+// setAlias gives an interface a text, by which it is found again.
+func (c *Conn) setAlias(index int, alias string) error {
+	var b netlink.Builder
+	b.Raw(linkHeader(index, 0, 0))
+	b.String(unix.IFLA_IFALIAS, alias)
+	return c.do(fmt.Sprintf("set alias %q of interface %d", alias, index), unix.RTM_NEWLINK, 0, &b)
+}
+
+func (c *Conn) addXFRM(name string, ifID uint32) error {
 	var b netlink.Builder
 	b.Raw(linkHeader(0, 0, 0))
 	b.String(unix.IFLA_IFNAME, name)
-	b.String(unix.IFLA_IFALIAS, alias)
 	b.Nested(unix.IFLA_LINKINFO, func(b *netlink.Builder) {
 		b.String(unix.IFLA_INFO_KIND, KindXFRM)
 		b.Nested(unix.IFLA_INFO_DATA, func(b *netlink.Builder) { b.U32(xfrmIfID, ifID) })
