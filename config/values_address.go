@@ -137,6 +137,12 @@ func parseAddress(s string) (Address, *addressError) {
 
 func macroAddress(s string, m Macro, ifname string, hasIf bool, length string, hasLength bool) (Address, *addressError) {
 	a := Address{Kind: AddressMacro, Macro: m, Interface: ifname}
+	if m.Any() && (hasIf || hasLength) {
+		if bits, ok := prefixLength(length, 128); !hasIf && ok && bits == 0 {
+			return a, nil // which it is anyway
+		}
+		return Address{}, &addressError{fmt.Sprintf("%s stands for every address, and has no interface and no prefix length", m), "write " + string(m) + ", or a network"}
+	}
 	if hasIf && (ifname == "" || len(ifname) > 15 || strings.ContainsAny(ifname, " \t\r\n%")) {
 		return Address{}, &addressError{fmt.Sprintf("%s names no network interface", clip(strconv.Quote(s))), "write " + string(m) + "%eth0"}
 	}
