@@ -42,22 +42,6 @@ type Options struct {
 	Now func() time.Time
 }
 
-// ConfigError says that the configuration cannot be used.
-type ConfigError struct {
-	Path     string
-	Findings config.Findings
-}
-
-// Error counts the findings and quotes the first error.
-func (e *ConfigError) Error() string {
-	for _, f := range e.Findings {
-		if f.Severity == config.Error {
-			return fmt.Sprintf("%s has %d errors, the first: %s", e.Path, e.Findings.Count(config.Error), f)
-		}
-	}
-	return e.Path + " cannot be used"
-}
-
 // Agent is the running process: the cores with everything around them.
 type Agent struct {
 	o       Options
@@ -202,53 +186,6 @@ func (a *Agent) start() error {
 	a.main.Info("ready", "kernel", a.backend.Name(), "remotes", len(p.compiled.IKEv2.Remotes),
 		"selectors", len(p.compiled.Policy.Selectors), "shards", len(a.shards))
 	return nil
-}
-
-// plan is a configuration that is fit to run.
-type plan struct {
-	cfg      *config.Config
-	compiled *Compiled
-	secrets  map[string][]byte // by path, as read with the configuration
-	scripts  scripts
-	findings config.Findings // that do not refuse it
-}
-
-// prepare reads and compiles the configuration. caps is nil while the kernel is
-// not known; what depends on it is then left open.
-func (a *Agent) prepare(caps *kernel.Capabilities, reqIDs map[string]uint32) (*plan, error) {
-	cfg, findings := a.o.Load(a.o.Config)
-	if findings.HasErrors() || cfg == nil {
-		return nil, &ConfigError{a.o.Config, findings}
-	}
-	p := &plan{cfg: cfg, secrets: make(map[string][]byte), scripts: scriptsOf(cfg)}
-	var more config.Findings
-	p.compiled, more = Compile(cfg, CompileOptions{
-		Interfaces: a.host, Kernel: caps, ReqIDs: reqIDs, Names: a.names.addresses, Now: time.Now(),
-		KINK: KINKOptions{Etc: a.o.Etc},
-		ReadSecret: func(path string) ([]byte, error) {
-			key, err := ReadSecret(path)
-			if err == nil {
-				p.secrets[path] = key
-			}
-			return key, err
-		},
-	})
-	p.findings = append(findings, more...)
-	if more.HasErrors() {
-		return nil, &ConfigError{a.o.Config, p.findings}
-	}
-	return p, nil
-}
-
-// report logs findings that do not refuse the configuration.
-func (a *Agent) report(findings config.Findings) {
-	for _, f := range findings {
-		if f.Severity == config.Advice {
-			a.main.Info("configuration: " + f.String())
-		} else {
-			a.main.Warn("configuration: " + f.String())
-		}
-	}
 }
 
 // startControl opens the control sockets.
@@ -410,28 +347,3 @@ func (a *Agent) startReader(e *endpoint) {
 		a.read(e)
 	})
 }
-
-// corePanicked ends the agent: the core's state is not to be trusted.
-func (a *Agent) corePanicked(name string, value any, stack []byte) {
-	a.counters.add(reasonPanic)
-	a.main.Log(a.ctx, logging.LevelCritical, "the "+name+" core failed inside; policies stay so that nothing goes out in clear",
-		"panic", fmt.Sprint(value), "stack", string(stack))
-	a.fail(fmt.Errorf("the %s core failed inside: %v", name, value))
-}
-
-// jobPanicked only reports: a job touches nothing of a core's.
-func (a *Agent) jobPanicked(name string, value any, stack []byte) {
-	a.counters.add(reasonPanic)
-	a.main.Error("a job failed inside", "job", name, "panic", fmt.Sprint(value), "stack", string(stack))
-}
-
-// fail has the agent end with an error; the first one counts.
-func (a *Agent) fail(err error) {
-	select {
-	case a.failed <- err:
-	default:
-	}
-}
-
-// Failed tells of the failure after which the agent has to be abandoned.
-func (a *Agent) Failed() <-chan error { return a.failed }
