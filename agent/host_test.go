@@ -86,6 +86,13 @@ func (h *host) write(name, text string) string {
 // configure writes the configuration for a peer, with more behind it.
 func (h *host) configure(peer *host, more string) {
 	h.t.Helper()
+	h.protects(peer, "transport", peer.addr.String(), h.addr.String(), peer.addr.String(), more)
+}
+
+// protects writes a configuration that protects the traffic between two
+// networks in a mode, with the peer at some address.
+func (h *host) protects(peer *host, mode, at, my, his, more string) {
+	h.t.Helper()
 	h.write("racoon2.conf", fmt.Sprintf(`
 interface { ike { %[1]v port %[2]d; }; spmd unix "%[5]s/run/spmif"; };
 remote peer {
@@ -93,15 +100,15 @@ remote peer {
 	ikev2 {
 		my_id ipaddr %[1]v;
 		peers_id ipaddr %[3]v;
-		peers_ipaddr %[3]v port %[4]d;
+		peers_ipaddr %[6]s port %[4]d;
 		pre_shared_key "%[5]s/psk";
 		nat_traversal off;
 	};
 };
-selector out { direction outbound; src %[1]v; dst %[3]v; policy_index protect; };
-selector in { direction inbound; src %[3]v; dst %[1]v; policy_index protect; };
-policy protect { action auto_ipsec; remote_index peer; ipsec_mode transport; };
-%[6]s`, h.addr, h.port, peer.addr, peer.port, h.dir, more))
+selector out { direction outbound; src %[7]s; dst %[8]s; policy_index protect; };
+selector in { direction inbound; src %[8]s; dst %[7]s; policy_index protect; };
+policy protect { action auto_ipsec; remote_index peer; ipsec_mode %[10]s; };
+%[9]s`, h.addr, h.port, peer.addr, peer.port, h.dir, at, my, his, more, mode))
 }
 
 func (h *host) options() Options {

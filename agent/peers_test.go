@@ -12,22 +12,7 @@ import (
 // tunnels writes a configuration with a tunnel to the peer at some address.
 func (h *host) tunnels(peer *host, at, my, his, more string) {
 	h.t.Helper()
-	h.write("racoon2.conf", fmt.Sprintf(`
-interface { ike { %[1]v port %[2]d; }; spmd unix "%[5]s/run/spmif"; };
-remote peer {
-	acceptable_kmp { ikev2; };
-	ikev2 {
-		my_id ipaddr %[1]v;
-		peers_id ipaddr %[3]v;
-		peers_ipaddr %[6]s port %[4]d;
-		pre_shared_key "%[5]s/psk";
-		nat_traversal off;
-	};
-};
-selector out { direction outbound; src %[7]s; dst %[8]s; policy_index protect; };
-selector in { direction inbound; src %[8]s; dst %[7]s; policy_index protect; };
-policy protect { action auto_ipsec; remote_index peer; ipsec_mode tunnel; };
-%[9]s`, h.addr, h.port, peer.addr, peer.port, h.dir, at, my, his, more))
+	h.protects(peer, "tunnel", at, my, his, more)
 }
 
 // A peer has a name. Until that has an address the tunnel's traffic is discarded;

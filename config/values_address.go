@@ -125,14 +125,10 @@ func parseAddress(s string) (Address, *addressError) {
 		return Address{}, &addressError{fmt.Sprintf("%s is neither an address nor a host name", clip(strconv.Quote(s))), nearMacro(base)}
 	}
 	a := Address{Kind: AddressFQDN, Name: host}
-	if hasLength {
-		bits, ok := prefixLength(length, 128)
-		if !ok {
-			return Address{}, badLength(length, 128)
-		}
-		a.Bits, a.HasPrefix = bits, true
+	if !hasLength {
+		return a, nil
 	}
-	return a, nil
+	return a.withPrefix(length)
 }
 
 func macroAddress(s string, m Macro, ifname string, hasIf bool, length string, hasLength bool) (Address, *addressError) {
@@ -146,13 +142,19 @@ func macroAddress(s string, m Macro, ifname string, hasIf bool, length string, h
 	if hasIf && (ifname == "" || len(ifname) > 15 || strings.ContainsAny(ifname, " \t\r\n%")) {
 		return Address{}, &addressError{fmt.Sprintf("%s names no network interface", clip(strconv.Quote(s))), "write " + string(m) + "%eth0"}
 	}
-	if hasLength {
-		bits, ok := prefixLength(length, 128)
-		if !ok {
-			return Address{}, badLength(length, 128)
-		}
-		a.Bits, a.HasPrefix = bits, true
+	if !hasLength {
+		return a, nil
 	}
+	return a.withPrefix(length)
+}
+
+// withPrefix is the address, whose family is not known, with a prefix length.
+func (a Address) withPrefix(length string) (Address, *addressError) {
+	bits, ok := prefixLength(length, 128)
+	if !ok {
+		return Address{}, badLength(length, 128)
+	}
+	a.Bits, a.HasPrefix = bits, true
 	return a, nil
 }
 

@@ -28,16 +28,7 @@ func open(t *testing.T, o Options) (*Log, func() string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return l, func() string {
-		if !l.Flush(time.Minute) {
-			t.Fatal("the log is not written")
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
+	return l, func() string { return content(t, l, path) }
 }
 
 func TestText(t *testing.T) {

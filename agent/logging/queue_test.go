@@ -12,9 +12,9 @@ import (
 	"racoon2/kernel/trace"
 )
 
-// A destination that nobody reads holds up nobody; what is lost is said, and
-// counted, when it is read again.
-func TestBlockedDestination(t *testing.T) {
+// blocked is a log whose destination nobody reads: a pipe, with its other end.
+func blocked(t *testing.T) (l *Log, reader *os.File) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -23,16 +23,26 @@ func TestBlockedDestination(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
-	l, err := Open(Options{Level: trace.Info, Destination: path})
+	t.Cleanup(func() { reader.Close() })
+	l, err = Open(Options{Level: trace.Info, Destination: path})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l, reader
+}
+
+// longLine fills a pipe's own buffer soon.
+const longLine = "a line of some length, so that the pipe's own buffer is soon full"
+
+// A destination that nobody reads holds up nobody; what is lost is said, and
+// counted, when it is read again.
+func TestBlockedDestination(t *testing.T) {
+	l, reader := blocked(t)
 	log := l.Logger("agent")
 	const lines = 3 * maxWaiting
 	began := time.Now()
 	for range lines {
-		log.Info("a line of some length, so that the pipe's own buffer is soon full")
+		log.Info(longLine)
 	}
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %v", took)
@@ -64,21 +74,9 @@ func TestBlockedDestination(t *testing.T) {
 
 // A log that is stuck for good can be left.
 func TestCloseOfABlockedDestination(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	reader, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	l, err := Open(Options{Level: trace.Info, Destination: path})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := blocked(t)
 	for range 4096 {
-		l.Logger("agent").Info("a line of some length, so that the pipe's own buffer is soon full")
+		l.Logger("agent").Info(longLine)
 	}
 	second := filepath.Join(t.TempDir(), "file")
 	if err := l.SetDestination(second); err != nil {

@@ -18,21 +18,7 @@ func (k *Kernel) migrate(m kernel.Migrate) (kernel.PolicyID, error) {
 		return 0, fmt.Errorf("policy %v %v: %w", m.Direction, m.Selector, kernel.ErrNotFound)
 	}
 	p := k.policies[i]
-	found := false
-	for j := range p.Templates {
-		t := &p.Templates[j]
-		if t.Proto != m.Proto || t.Mode != m.Mode || m.ReqID != 0 && t.ReqID != m.ReqID {
-			continue
-		}
-		if t.Mode == kernel.Tunnel {
-			if t.Src != m.OldSrc || t.Dst != m.OldDst {
-				continue
-			}
-			t.Src, t.Dst = m.NewSrc, m.NewDst
-		}
-		found = true
-	}
-	if !found {
+	if !m.MoveTemplates(p.Templates) {
 		return 0, fmt.Errorf("policy %v %v: no %v template from %v to %v: %w",
 			m.Direction, m.Selector, m.Proto, m.OldSrc, m.OldDst, kernel.ErrNotFound)
 	}

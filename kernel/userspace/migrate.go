@@ -25,7 +25,7 @@ func (c *core) migrate(m kernel.Migrate, pathMTU func(netip.Addr) int) (id kerne
 			return
 		}
 		id = p.ID
-		if !p.migrate(m) {
+		if !m.MoveTemplates(p.Templates) {
 			err = fmt.Errorf("policy %v %v: no %v template from %v to %v: %w",
 				m.Direction, m.Selector, m.Proto, m.OldSrc, m.OldDst, kernel.ErrNotFound)
 			return
@@ -33,24 +33,6 @@ func (c *core) migrate(m kernel.Migrate, pathMTU func(netip.Addr) int) (id kerne
 		c.sad.migrate(m, mtu)
 	})
 	return id, err
-}
-
-// migrate moves a policy's templates; false when none is meant.
-func (p *policy) migrate(m kernel.Migrate) (found bool) {
-	for i := range p.Templates {
-		t := &p.Templates[i]
-		if t.Proto != m.Proto || t.Mode != m.Mode || m.ReqID != 0 && t.ReqID != m.ReqID {
-			continue
-		}
-		if t.Mode == kernel.Tunnel {
-			if t.Src != m.OldSrc || t.Dst != m.OldDst {
-				continue
-			}
-			t.Src, t.Dst = m.NewSrc, m.NewDst
-		}
-		found = true
-	}
-	return found
 }
 
 // migrate moves the SAs of one direction.

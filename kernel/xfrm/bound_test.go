@@ -150,16 +150,16 @@ func TestMigrateMessage(t *testing.T) {
 func TestMoveTemplates(t *testing.T) {
 	m := migration()
 	p := tunnelPolicy()
-	if !moveTemplates(&p, m) || p.Templates[0].Src != m.NewSrc || p.Templates[0].Dst != m.NewDst {
+	if !m.MoveTemplates(p.Templates) || p.Templates[0].Src != m.NewSrc || p.Templates[0].Dst != m.NewDst {
 		t.Errorf("%+v", p.Templates)
 	}
-	if moveTemplates(&p, m) {
+	if m.MoveTemplates(p.Templates) {
 		t.Error("moved twice")
 	}
 	m.Mode = kernel.Transport
 	p = transportPolicy()
 	m.ReqID = 0
-	if !moveTemplates(&p, m) || p.Templates[0] != transportPolicy().Templates[0] {
+	if !m.MoveTemplates(p.Templates) || p.Templates[0] != transportPolicy().Templates[0] {
 		t.Errorf("%+v", p.Templates)
 	}
 }

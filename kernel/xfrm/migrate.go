@@ -21,7 +21,7 @@ func (b *Backend) migrate(m kernel.Migrate) (kernel.PolicyID, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !moveTemplates(&p, m) {
+	if !m.MoveTemplates(p.Templates) {
 		return 0, fmt.Errorf("policy %v %v: no %v template from %v to %v: %w",
 			m.Direction, m.Selector, m.Proto, m.OldSrc, m.OldDst, kernel.ErrNotFound)
 	}
@@ -46,24 +46,6 @@ func (b *Backend) migrate(m kernel.Migrate) (kernel.PolicyID, error) {
 		err = b.migratePolicy(m, p)
 	}
 	return p.ID, err
-}
-
-// moveTemplates moves a policy's templates; false when none is meant.
-func moveTemplates(p *kernel.Policy, m kernel.Migrate) (found bool) {
-	for i := range p.Templates {
-		t := &p.Templates[i]
-		if t.Proto != m.Proto || t.Mode != m.Mode || m.ReqID != 0 && t.ReqID != m.ReqID {
-			continue
-		}
-		if t.Mode == kernel.Tunnel {
-			if t.Src != m.OldSrc || t.Dst != m.OldDst {
-				continue
-			}
-			t.Src, t.Dst = m.NewSrc, m.NewDst
-		}
-		found = true
-	}
-	return found
 }
 
 // migratePolicy moves the policy in the kernel. Kernels without MIGRATE get it
