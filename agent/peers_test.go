@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"racoon2/ikev2"
 	"racoon2/policy/spmif"
 	"racoon2/resolver"
 )
@@ -30,6 +31,10 @@ func TestPeerByName(t *testing.T) {
 	up.set(b.addr.String())
 	a.agent.names.proxy.Input(resolver.Flush{})
 	waitUntil(t, "the tunnel to have its end", func() bool { return a.states("out")["10.2.0.0"] == "protect" })
+	// The requests of both ends meet on one shard, which goes by the address.
+	if n := len(a.agent.shards); a.agent.home("peer") != ikev2.ShardOfAddress(b.addr, n) {
+		t.Errorf("the peer is at shard %d of %d, and its address at %d", a.agent.home("peer"), n, ikev2.ShardOfAddress(b.addr, n))
+	}
 	if err := a.client().SAInitiate("out"); err != nil {
 		t.Fatal(err)
 	}
