@@ -146,7 +146,7 @@ func (a *app) saDeleteCommand() *cobra.Command {
 }
 
 func (a *app) saRekeyCommand() *cobra.Command {
-	return a.bySPI("rekey SPI", "Have the IKE SA or the child with an SPI of this host take new keys",
+	return a.bySPI("rekey SPI", "Have an IKE SA or a child take new keys, by its SPI here",
 		"  racoon2 sa rekey c0000001\n  racoon2 sa rekey 0193d2f04c1a77e5", "rekeyed", (*spmif.Client).SARekey)
 }
 

@@ -41,6 +41,9 @@ func TestConfigNew(t *testing.T) {
 				if f := agent.Check(conf, agent.CheckOptions{}); len(f) > 0 {
 					t.Errorf("%s has findings: %v", conf, f)
 				}
+				if status, out, _ := run("config", "fmt", "-l", conf); status != 0 {
+					t.Errorf("config fmt would change %s", out)
+				}
 				key := filepath.Join(dir, end, "psk", test.ends[1-i])
 				data, err := os.ReadFile(key)
 				if err != nil || config.CheckSecretFile(key) != nil || len(data) != 44 {

@@ -91,6 +91,11 @@ func TestConfigExplain(t *testing.T) {
 			t.Errorf("status %d, without %q:\n%s", status, want, out)
 		}
 	}
+	for _, d := range config.Directives() {
+		if status, out, errs := run("config", "explain", d.Name); status != 0 || errs != "" || !strings.Contains(out, d.Name+" ") {
+			t.Errorf("%s: status %d, %q\n%s", d.Name, status, errs, out)
+		}
+	}
 	if status, _, errs := run("config", "explain", "dpd_dellay"); status != 2 || !strings.Contains(errs, "did you mean dpd_delay?") {
 		t.Errorf("status %d, %q", status, errs)
 	}

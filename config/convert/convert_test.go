@@ -83,6 +83,10 @@ func TestSamples(t *testing.T) {
 				fmt.Fprintf(&b, "%s %q\n", k.Name, k.Secret)
 			}
 			golden(t, s.name+".want", b.String())
+			once, _ := config.Format(outputName, []byte(r.Config))
+			if twice, fs := config.Format(outputName, once); fs.HasErrors() || string(once) != string(twice) || strings.Count(string(once), "#") != strings.Count(r.Config, "#") {
+				t.Errorf("config fmt is not settled, or drops comments:\n%s", once)
+			}
 		})
 	}
 }
