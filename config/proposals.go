@@ -107,7 +107,7 @@ func (e *entry) leftOut() []string {
 // emptyReason says why a list of algorithms is empty.
 func emptyReason(e *entry, leftOut []string) string {
 	if len(leftOut) == 0 {
-		return e.dir.name + " is empty"
+		return fmt.Sprintf("%s is empty (%v)", e.dir.name, e.pos)
 	}
 	return fmt.Sprintf("%s names nothing that is built (%s)", e.dir.name, strings.Join(leftOut, ", "))
 }
