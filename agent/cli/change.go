@@ -62,6 +62,10 @@ func (a *app) list(c change, words func(c *spmif.Client, args []string) ([]strin
 			if asJSON {
 				return a.printJSON(found)
 			}
+			if len(found) == 0 {
+				_, err := fmt.Fprintln(a.err, "none")
+				return failed(err)
+			}
 			var p page
 			for _, w := range found {
 				p.line(0, w)
@@ -133,7 +137,7 @@ func (a *app) bySPI(use, short, example, done string, do func(*spmif.Client, uin
 		do: func(c *spmif.Client, args []string) (string, error) {
 			spi, err := strconv.ParseUint(strings.TrimPrefix(args[0], "0x"), 16, 64)
 			if err != nil || spi == 0 {
-				return "", fmt.Errorf("%q is no SPI: it is a hexadecimal number, as sa list shows it", args[0])
+				return "", misused("%q is no SPI: it is a hexadecimal number, as sa list shows it", args[0])
 			}
 			return fmt.Sprintf("%s %x", done, spi), do(c, spi)
 		},
@@ -166,7 +170,7 @@ func (a *app) policyAddCommand() *cobra.Command {
 			}
 			seconds, err := strconv.ParseUint(args[1], 10, 31)
 			if err != nil {
-				return "", fmt.Errorf("%q is no number of seconds", args[1])
+				return "", misused("%q is no number of seconds", args[1])
 			}
 			r.Lifetime = time.Duration(seconds) * time.Second
 			return c.PolicyAdd(r)
@@ -210,7 +214,7 @@ func (a *app) policyDeleteCommand() *cobra.Command {
 func policyRequest(selector string, words []string) (r spmif.PolicyRequest, err error) {
 	r.Selector, r.Tunnel = selector, words[0] == "tunnel"
 	if !r.Tunnel && words[0] != "transport" {
-		return r, fmt.Errorf("%q is neither transport nor tunnel", words[0])
+		return r, misused("%q is neither transport nor tunnel", words[0])
 	}
 	for i, to := range []*netip.Prefix{&r.Src, &r.Dst} {
 		if *to, err = hostOrPrefix(words[i+1]); err != nil {
@@ -221,7 +225,7 @@ func policyRequest(selector string, words []string) (r spmif.PolicyRequest, err 
 		return r, nil
 	}
 	for i, to := range []*netip.Addr{&r.SASrc, &r.SADst} {
-		if *to, err = netip.ParseAddr(words[i+3]); err != nil {
+		if *to, err = addressOf(words[i+3]); err != nil {
 			return r, err
 		}
 	}
@@ -230,11 +234,23 @@ func policyRequest(selector string, words []string) (r spmif.PolicyRequest, err 
 
 func hostOrPrefix(word string) (netip.Prefix, error) {
 	if strings.Contains(word, "/") {
-		return netip.ParsePrefix(word)
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return p, misused("%q is no IP network", word)
+		}
+		return p, nil
 	}
-	addr, err := netip.ParseAddr(word)
+	addr, err := addressOf(word)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
 	return addr.Prefix(addr.BitLen())
+}
+
+func addressOf(word string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(word)
+	if err != nil {
+		return addr, misused("%q is no IP address", word)
+	}
+	return addr, nil
 }

@@ -29,7 +29,7 @@ func (a *app) fqdnCommand() *cobra.Command {
 			use: "query ADDRESS", short: "List the names of an address", args: cobra.ExactArgs(1),
 			example: "  racoon2 fqdn query 192.0.2.9",
 		}, func(c *spmif.Client, args []string) ([]string, error) {
-			addr, err := netip.ParseAddr(args[0])
+			addr, err := addressOf(args[0])
 			if err != nil {
 				return nil, err
 			}
@@ -58,7 +58,7 @@ func (a *app) nsCommand() *cobra.Command {
 		return a.change(change{
 			use: use + " ADDRESS", short: short, args: cobra.ExactArgs(1), example: "  racoon2 ns " + use + " 192.0.2.53",
 			do: func(c *spmif.Client, args []string) (string, error) {
-				addr, err := netip.ParseAddr(args[0])
+				addr, err := addressOf(args[0])
 				if err != nil {
 					return "", err
 				}

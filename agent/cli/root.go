@@ -22,6 +22,7 @@ import (
 
 	"racoon2/agent"
 	"racoon2/config"
+	"racoon2/policy/spmif"
 )
 
 // The exit statuses.
@@ -46,12 +47,21 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.err }
 
-// failed makes the error of a command that was asked for rightly and failed.
+// failed makes the error of a command that was asked for rightly and failed; one
+// that has its status keeps it.
 func failed(err error) error {
 	if err == nil {
 		return nil
 	}
+	if f := (*failure)(nil); errors.As(err, &f) {
+		return err
+	}
 	return &failure{statusFailed, err}
+}
+
+// misused makes the error of a command whose words say nothing sensible.
+func misused(format string, args ...any) error {
+	return &failure{statusUsage, fmt.Errorf(format, args...)}
 }
 
 // app is what the commands of one program share.
@@ -117,8 +127,19 @@ func (a *app) explain(f *failure) {
 		return
 	}
 	if f.err != nil {
-		fmt.Fprintf(a.err, "racoon2: %v\n", f.err)
+		fmt.Fprintf(a.err, "racoon2: %s\n", plain(f.err))
 	}
+}
+
+// plain is what an error says to people: of an answer of the agent, why.
+func plain(err error) string {
+	var reply *spmif.ReplyError
+	if errors.As(err, &reply) {
+		if _, why, said := strings.Cut(reply.Text, "Operation Failed, "); said && why != "" {
+			return clean(why)
+		}
+	}
+	return err.Error()
 }
 
 // atWork is what commands are at that may take their time without an agent.

@@ -46,6 +46,10 @@ func (a *app) saListCommand() *cobra.Command {
 			if asJSON {
 				return a.printJSON(list.all())
 			}
+			if len(list.all()) == 0 {
+				_, err := fmt.Fprintln(a.err, "no SAs")
+				return failed(err)
+			}
 			return failed(a.print(list.text(time.Now())))
 		},
 	}
