@@ -328,11 +328,18 @@ selector web_out { direction outbound; src %v; dst www.example.com; policy_index
 				return nil
 			})
 			up.set("127.0.0.7")
-			a.agent.names.proxy.Input(resolver.Flush{})
 			q := new(dns.Msg)
 			q.SetQuestion("www.example.com.", dns.TypeA)
-			start := time.Now()
-			m, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(q, listen.String())
+			var m *dns.Msg
+			var err error
+			var start time.Time
+			waitUntil(t, "the answer with the address", func() bool {
+				// The empty answer to the query of the start may come behind the flush.
+				a.agent.names.proxy.Input(resolver.Flush{})
+				start = time.Now()
+				m, _, err = (&dns.Client{Timeout: 10 * time.Second}).Exchange(q, listen.String())
+				return err != nil || m.Rcode != dns.RcodeSuccess || len(m.Answer) > 0
+			})
 			if err != nil || m.Rcode != want.rcode || (m.Rcode == dns.RcodeSuccess) != (len(m.Answer) == 1) {
 				t.Fatalf("%v, %v", m, err)
 			}
