@@ -177,7 +177,9 @@ type testKerberos struct {
 	principal string
 	kvno, tgt int // of the keytab and of the TGT in hand
 	seen      map[string]bool
-	commit    error // what Commit says, where not nil
+	commit    error     // what Commit says, where not nil
+	refuse    *KRBError // what Accept says, where not nil
+	keyed     bool      // and gives the session with it
 	cache     map[string]*testTicket
 }
 
@@ -207,6 +209,9 @@ func (k *testKerberos) Accept(now time.Time, apReq []byte, _ netip.Addr) (Server
 	if json.Unmarshal(apReq, &req) != nil {
 		return nil, &KRBError{Code: KRB_AP_ERR_MSG_TYPE}
 	}
+	if k.refuse != nil && !k.keyed {
+		return nil, k.refuse
+	}
 	t := req.Ticket
 	key := k.realm.keys[t.ID]
 	switch {
@@ -221,6 +226,8 @@ func (k *testKerberos) Accept(now time.Time, apReq []byte, _ netip.Addr) (Server
 	}
 	s := &testSession{key: key, local: k.principal, peer: t.Client, ticket: t, ctime: req.CTime, host: k}
 	switch {
+	case k.refuse != nil:
+		return s, k.refuse
 	case now.Sub(req.CTime).Abs() > k.realm.skew:
 		return s, &KRBError{Code: KRB_AP_ERR_SKEW}
 	case now.After(t.Ends):
