@@ -110,7 +110,7 @@ func (a *Agent) performIKEEffect(n int, effect ikev2.Effect) {
 		down := policy.ChildDown{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}
 		shard.hand(a.policy.urgent, a.policy.input(down))
 	case ikev2.ChildMoved:
-		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldRemote, Local: e.Local, Remote: e.Remote}
+		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldPeer, Local: e.Local, Remote: e.PeerAddress}
 		shard.hand(a.policy.urgent, a.policy.input(moved))
 	case ikev2.InitiateFailed:
 		failed := policy.InitiateFailed{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}

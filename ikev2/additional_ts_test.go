@@ -226,26 +226,3 @@ func TestESPOptions(t *testing.T) {
 func hostOf(p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(p.Addr().Next(), p.Addr().BitLen())
 }
-
-// A peer that narrows a child in its rekeying breaks RFC 7296 §2.9.2: what it grants
-// is taken, and said; what it no longer does is asked for when a packet wants it.
-func TestNarrowedByRekeying(t *testing.T) {
-	w, a, b := pair(t)
-	a.initiate()
-	w.settle()
-	part := &message.TS{Selectors: []message.TrafficSelector{ts("10.0.2.0/25", 0)}}
-	b.lie(message.CREATE_CHILD_SA, with(message.PayloadTSr, part))
-	a.expireSoft(t)
-	w.settle()
-	w.wantUp(a, b, 1, 1)
-	ev := a.wantReason(reasonNarrowed)
-	wantWords(t, ev.Text, "narrows a child SA that is rekeyed", "10.0.2.0/25")
-	if got := tsList(a.e.Status()[0].Children[0].TSRemote); got != "10.0.2.0/25[any] any" {
-		t.Errorf("the child has %s", got)
-	}
-	w.advance(time.Minute)
-	packet := selector("10.0.1.7/32", "10.0.2.200/32")
-	a.handle(Initiate{Remote: "tokyo", Child: "kyoto_out", Packet: &packet})
-	w.settle()
-	w.wantUp(a, b, 1, 2)
-}

@@ -81,7 +81,7 @@ func (c *childSA) follow() {
 // part of an SA's name.
 func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 	e := c.sa.e
-	was := ChildMoved{Peer: c.sa.remoteName(), Child: c.conf.Name, OldLocal: c.local, OldRemote: c.remote, Local: local, Remote: remote}
+	was := ChildMoved{Remote: c.sa.remoteName(), Child: c.conf.Name, OldLocal: c.local, OldPeer: c.remote, Local: local, PeerAddress: remote}
 	for _, out := range []bool{false, true} {
 		if out && c.outWaits {
 			continue
@@ -99,16 +99,16 @@ func (c *childSA) moveTo(local, remote netip.Addr, encap *kernel.Encap) {
 			c.list(k.SAID)
 			old := k.SAID
 			if old.Dst = was.OldLocal; out {
-				old.Dst = was.OldRemote
+				old.Dst = was.OldPeer
 			}
 			k.EncrKey, k.IntegKey = nil, nil
 			c.moving++
 			e.kernelOp(kernel.UpdateSA{SA: k, OldDst: old.Dst}, func(r kernel.Result) { c.moved(old, k, r.Err) })
 		}
 	}
-	if was.OldLocal != local || was.OldRemote != remote {
+	if was.OldLocal != local || was.OldPeer != remote {
 		e.trace(trace.Info, reasonChildMoved, fmt.Sprintf("child SA %s moves from %s - %s to %s - %s",
-			c.conf.Name, was.OldLocal, was.OldRemote, local, remote), c.attrs()...)
+			c.conf.Name, was.OldLocal, was.OldPeer, local, remote), c.attrs()...)
 		if c.state == childUp {
 			e.do(was)
 		}

@@ -58,7 +58,7 @@ func TestNATGivesAnotherAddress(t *testing.T) {
 				if in.Src.String() != other || out.Dst.String() != other || out.Encap.Remote != port || in.Encap.Remote != port {
 					t.Errorf("the kernel has %v from %v, %v to %v, ports %v %v", in.SPI, in.Src, out.SPI, out.Dst, in.Encap, out.Encap)
 				}
-				if len(b.moved) != 1 || b.moved[0].Remote.String() != other || b.moved[0].OldRemote != before.Remote {
+				if len(b.moved) != 1 || b.moved[0].PeerAddress.String() != other || b.moved[0].OldPeer != before.Remote {
 					t.Errorf("told %+v", b.moved)
 				}
 				w.wantUp(a, b, 1, 1)

@@ -124,8 +124,8 @@ func (h *Host) perform(s *shard, effect ikev2.Effect) {
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " is down"})
 		h.later(0, func() { h.policyInput(policy.ChildDown{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}) })
 	case ikev2.ChildMoved:
-		h.w.note(line{host: h.Name, text: fmt.Sprintf("child %s moves to %v - %v", e.Child, e.Local, e.Remote)})
-		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldRemote, Local: e.Local, Remote: e.Remote}
+		h.w.note(line{host: h.Name, text: fmt.Sprintf("child %s moves to %v - %v", e.Child, e.Local, e.PeerAddress)})
+		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldPeer, Local: e.Local, Remote: e.PeerAddress}
 		h.later(0, func() { h.policyInput(moved) })
 	case ikev2.InitiateFailed:
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " failed: " + e.Reason})
