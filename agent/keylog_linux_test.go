@@ -263,6 +263,22 @@ func TestKeyLogOfUnknownAlgorithms(t *testing.T) {
 	}
 }
 
+// An SA with extended sequence numbers is marked, since a reader of the capture has to
+// know; its row is like any other.
+func TestKeyLogOfESN(t *testing.T) {
+	for _, sn := range []transform.SN{transform.SN_32BIT, transform.SN_EXTENDED} {
+		path := filepath.Join(t.TempDir(), "keys")
+		record(t, path, ikev2.IKEProposal{Encr: []ikev2.Encryption{{ID: transform.ENCR_AES_GCM_16, KeyBits: 128}}, PRF: []transform.PRF{transform.PRF_HMAC_SHA2_256}, KE: []transform.KE{transform.KE_CURVE25519}},
+			ikev2.ChildProposal{Protocol: kernel.ESP, Encr: []ikev2.Encryption{{ID: transform.ENCR_AES_GCM_16, KeyBits: 128}}, SN: []transform.SN{sn}})
+		_, esp := rows(t, path)
+		data, _ := os.ReadFile(path)
+		marks := strings.Count(string(data), "# The next SA has 64-bit sequence numbers")
+		if want := map[transform.SN]int{transform.SN_EXTENDED: 2}[sn]; len(esp) != 2 || marks != want {
+			t.Errorf("%v: %d rows, %d of them marked, want %d\n%s", sn, len(esp), marks, want, data)
+		}
+	}
+}
+
 // The file is ours alone: no link is followed, nothing that others can read is
 // written to, and what is there stays.
 func TestKeyLogFile(t *testing.T) {

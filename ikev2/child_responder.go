@@ -224,6 +224,11 @@ func (sa *ikeSA) chooseChild(m *received, a *childAnswer) *refusal {
 		sa.e.trace(trace.Info, reasonModeMismatch, fmt.Sprintf("the peer asks for transport and gets tunnel, which %s has", mode.place()), sa.attrs()...)
 		fits, _ = sa.ofMode(confs, kernel.Tunnel, tsi, tsr)
 	}
+	if a.replace != nil && a.replace.conf.Mode == kernel.Tunnel && !transport {
+		// RFC 7296 §2.9.2: what is in use may be rekeyed as it is, also where the policy
+		// follows an address of the peer that has changed since.
+		fits = append(fits, matchSet(a.replace.conf, a.replace.traffic, tsi, tsr)...)
+	}
 	switch {
 	case len(fits) == 0 && mode != nil:
 		return &refusal{kind: message.NO_PROPOSAL_CHOSEN, reason: reasonModeMismatch,
@@ -273,12 +278,18 @@ func rank(a childAnswer, replaced *childSA, tsi, tsr []message.TrafficSelector) 
 func matchTraffic(conf *Child, sa *ikeSA, tsi, tsr []message.TrafficSelector) []childAnswer {
 	var fits []childAnswer
 	for _, set := range conf.setsFor(sa) {
-		i, r := narrow(tsi, set.remote), narrow(tsr, set.local)
-		if len(i) > 0 && len(r) > 0 {
-			fits = append(fits, childAnswer{conf: conf, tsi: i, tsr: r, traffic: trafficSet{local: r, remote: i}})
-		}
+		fits = append(fits, matchSet(conf, set, tsi, tsr)...)
 	}
 	return fits
+}
+
+// matchSet narrows them to one set; there is one fit or none.
+func matchSet(conf *Child, set trafficSet, tsi, tsr []message.TrafficSelector) []childAnswer {
+	i, r := narrow(tsi, set.remote), narrow(tsr, set.local)
+	if len(i) == 0 || len(r) == 0 {
+		return nil
+	}
+	return []childAnswer{{conf: conf, tsi: i, tsr: r, traffic: trafficSet{local: r, remote: i}}}
 }
 
 // asSeenHere puts the addresses that this host sees into the selectors of a
