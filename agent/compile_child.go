@@ -33,6 +33,8 @@ func (c *compiler) child(p config.Pair) {
 		Binding: c.binding(pol),
 		PerPair: pol.PerPair,
 
+		Fragments: c.o.Kernel != nil && c.o.Kernel.Fragments,
+
 		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
 	}
 	child.MyEnd, child.PeerEnd = childEnds(pol)

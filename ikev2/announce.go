@@ -64,8 +64,12 @@ func (c *childSA) up() {
 	sa := c.sa
 	sa.stopTimer(timerGrace)
 	e := sa.e
-	e.trace(trace.Info, reasonChildUp, fmt.Sprintf("child SA %s is up: %s %s, local %s, remote %s",
-		c.conf.Name, modeName(c.conf.Mode), c.suite.summary(), tsList(c.traffic.local), tsList(c.traffic.remote)), c.attrs()...)
+	text := fmt.Sprintf("child SA %s is up: %s %s, local %s, remote %s",
+		c.conf.Name, modeName(c.conf.Mode), c.suite.summary(), tsList(c.traffic.local), tsList(c.traffic.remote))
+	if c.fragments {
+		text += ", non-first fragments too"
+	}
+	e.trace(trace.Info, reasonChildUp, text, c.attrs()...)
 	e.do(ChildUp{Remote: sa.remoteName(), Child: c.conf.Name, Peer: sa.peerID.String(), Info: c.info(), Again: c.carriedOn()})
 }
 

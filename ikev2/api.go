@@ -148,6 +148,10 @@ type Child struct {
 	Level   kernel.Level
 	ReqID   uint32
 
+	// Fragments says that the kernel takes non-first fragments on SAs for some ports
+	// (RFC 4301 §7.3).
+	Fragments bool
+
 	// PerPair gives each pair of addresses SAs of its own.
 	PerPair bool
 

@@ -41,6 +41,7 @@ type childSA struct {
 	withPeer      bool
 	encap         *kernel.Encap
 	traffic       trafficSet
+	fragments     bool            // both ends take non-first fragments
 	selector      kernel.Selector // outbound
 	suite         childSuite
 	keys          childKeys

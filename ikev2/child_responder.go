@@ -21,14 +21,15 @@ type childAnswer struct {
 	create  bool     // CREATE_CHILD_SA: with a nonce of its own, perhaps with KE
 	replace *childSA // what the peer rekeys
 
-	conf     *Child
-	choice   *chosen
-	traffic  trafficSet // as this host sees it
-	tsi, tsr []message.TrafficSelector
-	comp     compOffer // the peer's, that is accepted
-	more     bool      // other parts of what was asked for would do too, in another SA
-	public   []byte    // KEr
-	shared   []byte
+	conf      *Child
+	choice    *chosen
+	traffic   trafficSet // as this host sees it
+	tsi, tsr  []message.TrafficSelector
+	comp      compOffer // the peer's, that is accepted
+	fragments bool      // both ends take non-first fragments
+	more      bool      // other parts of what was asked for would do too, in another SA
+	public    []byte    // KEr
+	shared    []byte
 }
 
 // refusal is an error notification with the explanation that stays here.
@@ -139,7 +140,7 @@ func (sa *ikeSA) reserveAnswer(m *received, a *childAnswer) {
 	sa.reserve(a.conf, false, func(c *childSA, err error) {
 		defer clear(a.shared)
 		if err == nil {
-			c.suite, c.traffic = a.choice.childSuite(), a.traffic
+			c.suite, c.traffic, c.fragments = a.choice.childSuite(), a.traffic, a.fragments
 			c.spiOut = kernel.SPI(binary.BigEndian.Uint32(a.choice.spi))
 			c.comp, c.cpiOut = a.comp.comp, a.comp.cpi
 			c.keys, err = deriveChildKeys(sa.keys, c.suite, a.shared, a.ni, a.nr)
@@ -173,6 +174,9 @@ func (sa *ikeSA) confirmChild(m *received, a *childAnswer, c *childSA) {
 	list := append(a.head, a.conf.notifies()...)
 	if c.comp != transform.COMP_NONE {
 		list = append(list, compPayload(c.cpiIn, c.comp))
+	}
+	if c.fragments {
+		list = append(list, notify(message.NON_FIRST_FRAGMENTS_ALSO, nil))
 	}
 	list = append(list, &message.SA{Proposals: []message.Proposal{a.choice.proposal(spiOctets(c.spiIn))}})
 	if a.create {
@@ -362,6 +366,7 @@ func (sa *ikeSA) chooseProposal(m *received, a *childAnswer, fits []childAnswer,
 		}
 		if choice != nil {
 			a.more = sa.otherFits(fits, i, f, tsi, tsr)
+			a.fragments = f.conf.fragmentsAlso(f.traffic) && m.agreesOnFragments()
 			a.conf, a.tsi, a.tsr, a.traffic, a.choice, a.comp = f.conf, f.tsi, f.tsr, f.traffic, choice, comp
 			return nil
 		}

@@ -185,6 +185,7 @@ func (c *childSA) direct(k *kernel.SA, out bool) {
 		k.Src, k.Direction, k.Selector, k.Binding = c.local, kernel.Out, c.selector, c.conf.Binding
 	} else {
 		k.Src, k.Direction, k.Selector, k.Binding = c.remote, kernel.In, reverse(c.selector), c.conf.Binding.Inbound()
+		k.Fragments = c.fragments
 	}
 }
 

@@ -35,9 +35,7 @@
 // Known limits: authentication by pre-shared key only; no EAP, no Configuration
 // payload. MOBIKE looks for another path when the one in use fails, or when addresses or
 // routes of this host change; a better one that comes back elsewhere is not looked for.
-// Non-first fragments are never asked for nor granted on SAs for some ports
-// (NON_FIRST_FRAGMENTS_ALSO, RFC 4301 §7.3): no kernel sends or takes them there. A child
-// SA carries one address family, and one in transport mode does not
-// move to other addresses. Repeating the authentication makes one child for each
-// selector again; further ones, narrowed to packets, come by traffic.
+// A child SA carries one address family, and one in transport mode does not move to
+// other addresses. Repeating the authentication makes one child for each selector again;
+// further ones, narrowed to packets, come by traffic.
 package ikev2

@@ -55,6 +55,9 @@ func (n *negotiation) payloads(sa *ikeSA, use keUse) (list []message.Payload, wh
 		return nil, sa.tooStrong(c.conf)
 	}
 	list = append(c.conf.notifies(), c.compPayloads()...)
+	if c.conf.fragmentsAlso(set) {
+		list = append(list, notify(message.NON_FIRST_FRAGMENTS_ALSO, nil))
+	}
 	return append(list, &message.SA{Proposals: n.offered}), ""
 }
 
@@ -193,6 +196,7 @@ func (n *negotiation) check(sa *ikeSA, m *received) (reason string, err error) {
 			tsList(local), tsList(remote), tsList(n.sent.local), tsList(n.sent.remote))
 	}
 	c.traffic = trafficSet{dropCovered(local), dropCovered(remote)}
+	c.fragments = c.conf.fragmentsAlso(c.traffic) && c.conf.fragmentsAlso(n.sent) && m.agreesOnFragments()
 	if n.replace != nil {
 		n.replace.sayNarrowed(c)
 	}

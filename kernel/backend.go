@@ -31,6 +31,7 @@ type Capabilities struct {
 	AH            bool
 	Comp          []transform.COMP // of IPComp
 	Encap         bool             // ESP in UDP
+	Fragments     bool             // SA.Fragments has its effect
 	UpdateSA      bool
 	Mapping       bool // the backend reports NAT rebindings itself
 	KeepsND       bool // IPv6 neighbour discovery passes whatever the policies say

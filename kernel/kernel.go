@@ -157,6 +157,7 @@ type SA struct {
 	ESN       bool
 	Replay    uint32 // anti-replay window in packets; 0 switches the check off (In only)
 	Encap     *Encap // nil: ESP as IP protocol 50
+	Fragments bool   // non-first fragments arrive though Selector has ports (RFC 4301 §7.3; In, in tunnels)
 	Soft      Lifetime
 	Hard      Lifetime
 	Binding

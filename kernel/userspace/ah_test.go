@@ -252,7 +252,7 @@ func TestFragmentsOfAH(t *testing.T) {
 			if err := q.parse(f); err != nil || len(f) > 1400 || !q.fragment {
 				t.Fatalf("piece %d of %d octets: %v", i, len(f), err)
 			}
-			back = r.add(p.now, &q)
+			back = r.add(p.now, &q, 0)
 		}
 		if len(pieces) != 2 || len(back) != len(whole) {
 			t.Fatalf("%d pieces, %d octets of %d", len(pieces), len(back), len(whole))

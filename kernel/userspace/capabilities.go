@@ -10,7 +10,7 @@ import (
 var capabilities = kernel.Capabilities{
 	ESN: true, MaxReplay: maxReplay, PortRanges: true, ByteLifetimes: true,
 	Migrate: true, MSS: true, Bundles: true, AH: true, Comp: []transform.COMP{transform.COMP_DEFLATE},
-	Encap: true, UpdateSA: true, Mapping: true, KeepsND: true,
+	Encap: true, Fragments: true, UpdateSA: true, Mapping: true, KeepsND: true,
 	Encr: []transform.ENCR{
 		transform.ENCR_AES_GCM_16, transform.ENCR_AES_GCM_12, transform.ENCR_AES_GCM_8, transform.ENCR_CHACHA20_POLY1305,
 		transform.ENCR_AES_GCM_16_IIV, transform.ENCR_CHACHA20_POLY1305_IIV, transform.ENCR_AES_CCM_8_IIV,

@@ -19,7 +19,8 @@ type core struct {
 	emit   func(...kernel.Event)
 	counts counters
 
-	fragments      reassembly
+	fragments      reassembly // leaving
+	arrived        reassembly // out of tunnels
 	codecs         codecs
 	identification atomic.Uint32 // of IPv4 packets that AH covers
 

@@ -27,6 +27,7 @@ const (
 	inMode
 	inSelector
 	inPolicy
+	inFragment
 	inECN
 	inFailed
 	inStray
@@ -54,6 +55,7 @@ var countNames = [countEnd]string{
 	inMode:       "in_mode",       // dropped: a tunnel's SA without a packet inside
 	inSelector:   "in_selector",   // dropped: not traffic of the SA
 	inPolicy:     "in_policy",     // dropped: no policy wants it from this SA
+	inFragment:   "in_fragment",   // fragments kept to be put together, where their SA is for some ports
 	inECN:        "in_ecn",        // dropped: congestion was marked, and the packet knows no ECN
 	inFailed:     "in_failed",     // the host refused to take the packet
 	inStray:      "in_stray",      // handed in as ESP, but it is IKE or a keepalive

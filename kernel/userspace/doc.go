@@ -32,7 +32,8 @@
 //   - AH refuses IPv4 source routes and IPv6 routing headers that are not used up.
 //   - Transport mode in UDP leaves IP options and extension headers out.
 //   - Arriving in a tunnel, non-first fragments match only selectors for any
-//     port. Leaving, they are put together where policies look at ports; those
+//     port, unless both ends have agreed on them (RFC 4301 §7.3): then they are put
+//     together. Leaving, they are put together where policies look at ports; those
 //     that are forwarded past the rules, which cannot see ports in them, meet
 //     the guard and are dropped.
 //   - DSCP and ECN are not copied to UDP-encapsulated packets.

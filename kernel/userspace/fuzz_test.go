@@ -68,7 +68,7 @@ func FuzzParsePacket(f *testing.F) {
 		}
 		if p.fragment {
 			now = now.Add(time.Millisecond)
-			if w := whole.add(now, &p); w != nil && (len(w) > maxPacket || again.parse(w) == nil && again.laterFragment) {
+			if w := whole.add(now, &p, 0); w != nil && (len(w) > maxPacket || again.parse(w) == nil && again.laterFragment) {
 				t.Fatalf("put together: %x", w)
 			}
 			if len(whole.pending) > reassemblyPackets || whole.octets > reassemblyOctets {

@@ -62,16 +62,19 @@ func (c *core) inbound(now time.Time, from *arrival, packet, scratch []byte) []b
 			return nil
 		}
 	}
-	return c.unwrap(opened[:n], from, payload, next, scratch)
+	return c.unwrap(now, opened[:n], from, payload, next, scratch)
 }
 
 // unwrap makes the packet of what was inside the transforms, and checks it.
-func (c *core) unwrap(opened []*sa, from *arrival, payload []byte, next uint8, scratch []byte) []byte {
+func (c *core) unwrap(now time.Time, opened []*sa, from *arrival, payload []byte, next uint8, scratch []byte) []byte {
 	var p packet
 	transport := false
 	switch {
 	case opened[len(opened)-1].Mode == kernel.Tunnel, c.uncompressed(payload, next):
 		if !c.tunnelled(&p, from, payload, next) {
+			return nil
+		}
+		if p.fragment && slices.ContainsFunc(opened, func(x *sa) bool { return x.Fragments }) && !c.gathered(now, opened[len(opened)-1], &p, scratch) {
 			return nil
 		}
 	default:
@@ -93,6 +96,22 @@ func (c *core) unwrap(opened []*sa, from *arrival, payload []byte, next uint8, s
 	}
 	c.counts.add(inProtected)
 	return p.octets
+}
+
+// gathered puts a fragment to the others that came from its SA: RFC 4301 §7.3, one
+// that does not comply with the policy of the whole packet is discarded, and only the
+// whole packet tells. False while some are missing.
+func (c *core) gathered(now time.Time, x *sa, p *packet, scratch []byte) bool {
+	whole := c.arrived.add(now, p, x.SPI)
+	if whole == nil {
+		c.counts.add(inFragment)
+		return false
+	}
+	if p.parse(scratch[:copy(scratch, whole)]) != nil {
+		c.counts.add(inMalformed)
+		return false
+	}
+	return true
 }
 
 // lookup finds the SA of a packet (RFC 4301 §4.1: SPI, protocol, destination).

@@ -49,7 +49,7 @@ func (c *core) outbound(now time.Time, buf []byte, n int, out *outgoing) verdict
 	defer c.mu.RUnlock()
 	policy, hidden := c.spd.match(kernel.Out, p)
 	if p.fragment && (hidden || policy.wantsWhole()) {
-		whole := c.fragments.add(now, p)
+		whole := c.fragments.add(now, p, 0)
 		if whole == nil {
 			c.counts.add(outFragment)
 			return drop

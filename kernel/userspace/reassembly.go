@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"racoon2/kernel"
 )
 
 const (
@@ -18,8 +20,8 @@ const (
 )
 
 // reassembly puts fragments together where ESP or a selector needs the whole
-// packet: transport mode (RFC 4303 §3.3.4) and policies for some ports (RFC
-// 4301 §7). Fragments that overlap end their packet (RFC 5722). The zero
+// packet: transport mode (RFC 4303 §3.3.4), policies for some ports (RFC 4301 §7)
+// and arriving SAs for some ports (§7.3). Fragments that overlap end their packet (RFC 5722). The zero
 // reassembly is ready.
 type reassembly struct {
 	mu      sync.Mutex
@@ -32,6 +34,7 @@ type fragmentKey struct {
 	src, dst netip.Addr
 	proto    uint8 // IPv4 only
 	id       uint32
+	sa       kernel.SPI // that they came from; 0: leaving
 }
 
 // pieces is what is there of one packet.
@@ -48,10 +51,11 @@ type piece struct {
 	data   []byte
 }
 
-// add takes a fragment and returns the whole packet when this was the last
+// add takes a fragment, that came from an SA or leaves (0), and returns the whole packet when this was the last
 // one that it lacked.
-func (r *reassembly) add(now time.Time, p *packet) []byte {
+func (r *reassembly) add(now time.Time, p *packet, from kernel.SPI) []byte {
 	key, header, offset, more, data := p.fragmentFields()
+	key.sa = from
 	end := offset + len(data)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -61,7 +61,7 @@ func TestReassembly(t *testing.T) {
 			random.Shuffle(len(pieces), func(i, j int) { pieces[i], pieces[j] = pieces[j], pieces[i] })
 			var r reassembly
 			for i, f := range pieces {
-				got := r.add(now, fragmentOf(t, f))
+				got := r.add(now, fragmentOf(t, f), 0)
 				if i < len(pieces)-1 {
 					if got != nil {
 						t.Fatalf("%d octets were whole after %d of %d pieces", length, i+1, len(pieces))
@@ -92,7 +92,7 @@ func TestReassemblyHostile(t *testing.T) {
 	} {
 		var r reassembly
 		for _, b := range pieces {
-			if r.add(time.Unix(0, 0), fragmentOf(t, b)) != nil {
+			if r.add(time.Unix(0, 0), fragmentOf(t, b), 0) != nil {
 				t.Errorf("%s: made a packet", name)
 			}
 		}
@@ -108,7 +108,7 @@ func TestReassemblyBounds(t *testing.T) {
 	add := func(r *reassembly, id uint16, n int) {
 		b := fragmented4(ipPacket("192.0.2.1", "192.0.2.2", protoUDP, make([]byte, n)), 8, true)
 		binary.BigEndian.PutUint16(b[4:], id)
-		r.add(now, fragmentOf(t, b))
+		r.add(now, fragmentOf(t, b), 0)
 	}
 	var r reassembly
 	for id := range uint16(1000) {
