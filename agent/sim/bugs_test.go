@@ -128,15 +128,8 @@ var bugs = []bug{
 		caught:   KernelAgrees,
 	},
 	{
-		name: "keeps its SAs over the shutdown",
-		tap: func() *Tap {
-			return onRequest(func(h *Host, r kernel.Request, _ kernel.DeleteSA) []kernel.Request {
-				if h.stopping {
-					return nil
-				}
-				return []kernel.Request{r}
-			})
-		},
+		name:   "keeps its SAs over the shutdown",
+		tap:    overShutdown,
 		caught: NoLeakSA,
 	},
 	{
@@ -335,9 +328,8 @@ var bugs = []bug{
 	},
 }
 
-// buggy is a pair of hosts on a good network, tokyo with the bug.
-func (b bug) buggy() Scenario {
-	s := pair(terms{})
+// on puts a pair of hosts on a good network, in which the bug would show.
+func (b bug) on(s Scenario) Scenario {
 	s.Faults = calm
 	s.Duration, s.Settle = 30*time.Second, 10*time.Second
 	if b.scenario != nil {
@@ -351,17 +343,31 @@ func (b bug) buggy() Scenario {
 // breaks the one named, and the same run without the bug breaks none.
 func TestBugs(t *testing.T) {
 	for _, b := range bugs {
-		t.Run(b.name, func(t *testing.T) {
-			t.Parallel()
-			good := b.buggy()
-			if report := Run(good); report.Err() != nil {
-				t.Fatalf("without the bug:\n%v", report)
-			}
-			bad := b.buggy()
-			bad.Hosts[0].Tap = b.tap()
-			if report := Run(bad); !report.Broke(b.caught) {
-				t.Fatalf("%q was not reported broken:\n%v", b.caught, report)
-			}
-		})
+		b.check(t, func() Scenario { return pair(terms{}) })
 	}
+}
+
+// check runs the pair without the bug, and with it at tokyo.
+func (b bug) check(t *testing.T, hosts func() Scenario) {
+	t.Run(b.name, func(t *testing.T) {
+		t.Parallel()
+		if report := Run(b.on(hosts())); report.Err() != nil {
+			t.Fatalf("without the bug:\n%v", report)
+		}
+		bad := b.on(hosts())
+		bad.Hosts[0].Tap = b.tap()
+		if report := Run(bad); !report.Broke(b.caught) {
+			t.Fatalf("%q was not reported broken:\n%v", b.caught, report)
+		}
+	})
+}
+
+// overShutdown keeps a host's SAs when its agent ends.
+func overShutdown() *Tap {
+	return onRequest(func(h *Host, r kernel.Request, _ kernel.DeleteSA) []kernel.Request {
+		if h.stopping {
+			return nil
+		}
+		return []kernel.Request{r}
+	})
 }

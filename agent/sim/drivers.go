@@ -128,12 +128,16 @@ func (h *Host) perform(s *shard, effect ikev2.Effect) {
 		moved := policy.Moved{Child: e.Child, OldLocal: e.OldLocal, OldRemote: e.OldPeer, Local: e.Local, Remote: e.PeerAddress}
 		h.later(0, func() { h.policyInput(moved) })
 	case ikev2.InitiateFailed:
-		h.w.note(line{host: h.Name, text: "child " + e.Child + " failed: " + e.Reason})
-		failed := policy.InitiateFailed{Engine: kernel.IKEv2, Child: e.Child, Reason: e.Reason}
-		h.later(0, func() { h.policyInput(failed) })
+		h.failed(kernel.IKEv2, e.Child, e.Reason)
 	case ikev2.Trace:
 		h.trace(e.Event)
 	}
+}
+
+// failed tells the policy manager that an engine has not brought up a child.
+func (h *Host) failed(engine kernel.EngineID, child, reason string) {
+	h.w.note(line{host: h.Name, text: "child " + child + " failed: " + reason})
+	h.later(0, func() { h.policyInput(policy.InitiateFailed{Engine: engine, Child: child, Reason: reason}) })
 }
 
 func (h *Host) performPolicy(effect policy.Effect) {

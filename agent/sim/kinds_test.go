@@ -81,13 +81,7 @@ var settledKinds = []situation{
 	}},
 	{"meddlers in the kernel", func(r *rand.Rand) Scenario {
 		s := pair(terms{})
-		s.Steps = sometimes(r, 3, func(w *World, h *Host) {
-			if sas := h.dumpSAs(); len(sas) > 0 && w.rand.IntN(2) == 0 {
-				_ = h.Foreign(kernel.DeleteSA{ID: sas[w.rand.IntN(len(sas))].SAID})
-				return
-			}
-			_ = h.Foreign(kernel.FlushSA{})
-		})
+		s.Steps = sometimes(r, 3, meddle)
 		return s
 	}},
 	{"events that are lost", func(r *rand.Rand) Scenario {
@@ -100,11 +94,7 @@ var settledKinds = []situation{
 	}},
 	{"failing kernels", func(r *rand.Rand) Scenario {
 		s := pair(terms{})
-		s.Steps = sometimes(r, 4, func(w *World, h *Host) {
-			op := []kernel.Op{kernel.AddSA{}, kernel.GetSPI{}}[w.rand.IntN(2)]
-			h.kernel.Fail(op, errors.New("out of memory"))
-			h.Flush("")
-		})
+		s.Steps = sometimes(r, 4, failOnce)
 		return s
 	}},
 	{"policies removed by others", func(r *rand.Rand) Scenario {
@@ -179,4 +169,20 @@ policy nothing { action discard; };
 	s.Flows = append(s.Flows, Flow{
 		From: netip.MustParseAddr("10.0.1.1"), To: netip.MustParseAddr("10.0.3.9"), Start: time.Second, Interval: time.Second, Must: Blocked,
 	})
+}
+
+// meddle deletes an SA of a host, or all of them, behind its agent's back.
+func meddle(w *World, h *Host) {
+	if sas := h.dumpSAs(); len(sas) > 0 && w.rand.IntN(2) == 0 {
+		_ = h.Foreign(kernel.DeleteSA{ID: sas[w.rand.IntN(len(sas))].SAID})
+		return
+	}
+	_ = h.Foreign(kernel.FlushSA{})
+}
+
+// failOnce has a host begin anew with a kernel that refuses something.
+func failOnce(w *World, h *Host) {
+	op := []kernel.Op{kernel.AddSA{}, kernel.GetSPI{}}[w.rand.IntN(2)]
+	h.kernel.Fail(op, errors.New("out of memory"))
+	h.Flush("")
 }

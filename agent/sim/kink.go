@@ -88,9 +88,7 @@ func (h *Host) performKINK(effect kink.Effect) {
 		h.w.note(line{host: h.Name, text: "child " + e.Child + " is down: " + e.Reason})
 		h.later(0, func() { h.policyInput(policy.ChildDown{Engine: kernel.KINK, Child: e.Child, Reason: e.Reason}) })
 	case kink.InitiateFailed:
-		h.w.note(line{host: h.Name, text: "child " + e.Child + " failed: " + e.Reason})
-		failed := policy.InitiateFailed{Engine: kernel.KINK, Child: e.Child, Reason: e.Reason}
-		h.later(0, func() { h.policyInput(failed) })
+		h.failed(kernel.KINK, e.Child, e.Reason)
 	case kink.Trace:
 		h.trace(e.Event)
 	}

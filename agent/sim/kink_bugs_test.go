@@ -108,15 +108,8 @@ var kinkBugs = []bug{
 		caught: NoLeakSPI,
 	},
 	{
-		name: "keeps its SAs over the shutdown",
-		tap: func() *Tap {
-			return onRequest(func(h *Host, r kernel.Request, _ kernel.DeleteSA) []kernel.Request {
-				if h.stopping {
-					return nil
-				}
-				return []kernel.Request{r}
-			})
-		},
+		name:   "keeps its SAs over the shutdown",
+		tap:    overShutdown,
 		caught: NoLeakSA,
 	},
 	{
@@ -180,26 +173,6 @@ var kinkBugs = []bug{
 // TestKINKBugs shows that the invariants catch what they are for, as TestBugs does.
 func TestKINKBugs(t *testing.T) {
 	for _, b := range kinkBugs {
-		t.Run(b.name, func(t *testing.T) {
-			t.Parallel()
-			make := func() Scenario {
-				s := kinkPair(kinkTerms{})
-				s.Faults = calm
-				s.Duration, s.Settle = 30*time.Second, 10*time.Second
-				if b.scenario != nil {
-					b.scenario(&s)
-				}
-				s.Name, s.Seed = b.name, 1
-				return s
-			}
-			if report := Run(make()); report.Err() != nil {
-				t.Fatalf("without the bug:\n%v", report)
-			}
-			bad := make()
-			bad.Hosts[0].Tap = b.tap()
-			if report := Run(bad); !report.Broke(b.caught) {
-				t.Fatalf("%q was not reported broken:\n%v", b.caught, report)
-			}
-		})
+		b.check(t, func() Scenario { return kinkPair(kinkTerms{}) })
 	}
 }

@@ -1,15 +1,12 @@
 package sim
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
-
-	"racoon2/kernel"
 )
 
 // kinkTerms is what can be varied about a pair of hosts that speak KINK.
@@ -100,10 +97,7 @@ func restart(r *rand.Rand, reboot bool) []Step {
 const short = "ipsec_sa_lifetime_time 40 sec;"
 
 // kinkKinds are the situations that the seeds go through in turn.
-var kinkKinds = []struct {
-	name string
-	make func(r *rand.Rand) Scenario
-}{
+var kinkKinds = []situation{
 	{"transport over IPv4", func(*rand.Rand) Scenario { return kinkPair(kinkTerms{}) }},
 	{"transport over IPv6", func(*rand.Rand) Scenario { return kinkPair(kinkTerms{V6: true}) }},
 	{"tunnel over IPv4", func(*rand.Rand) Scenario { return kinkPair(kinkTerms{Tunnel: true}) }},
@@ -183,22 +177,12 @@ var kinkKinds = []struct {
 	}},
 	{"meddlers in the kernel", func(r *rand.Rand) Scenario {
 		s := kinkPair(kinkTerms{})
-		s.Steps = sometimes(r, 3, func(w *World, h *Host) {
-			if sas := h.dumpSAs(); len(sas) > 0 && w.rand.IntN(2) == 0 {
-				_ = h.Foreign(kernel.DeleteSA{ID: sas[w.rand.IntN(len(sas))].SAID})
-				return
-			}
-			_ = h.Foreign(kernel.FlushSA{})
-		})
+		s.Steps = sometimes(r, 3, meddle)
 		return s
 	}},
 	{"failing kernels", func(r *rand.Rand) Scenario {
 		s := kinkPair(kinkTerms{KINK: oneOf(r, "", "three_way on;")})
-		s.Steps = sometimes(r, 4, func(w *World, h *Host) {
-			op := []kernel.Op{kernel.AddSA{}, kernel.GetSPI{}}[w.rand.IntN(2)]
-			h.kernel.Fail(op, errors.New("out of memory"))
-			h.Flush("")
-		})
+		s.Steps = sometimes(r, 4, failOnce)
 		return s
 	}},
 	{"bundles", func(r *rand.Rand) Scenario {
@@ -244,43 +228,16 @@ func kinkSeeded(seed uint64) Scenario {
 	return s
 }
 
+var kinkPopulation = population{"TestKINKSeeds", kinkKinds, kinkSigns, kinkSeeded}
+
 // TestKINKSeeds plays many seeds on a bad network, as TestSeeds does for IKEv2.
-func TestKINKSeeds(t *testing.T) {
-	if *seedFlag != 0 {
-		report := Run(kinkSeeded(*seedFlag))
-		t.Log("\n" + report.String())
-		if err := report.Err(); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	seeds := *seedsFlag
-	if testing.Short() {
-		seeds = min(seeds, 50)
-	}
-	const chunks = 10
-	for chunk := range chunks {
-		t.Run(fmt.Sprintf("chunk%d", chunk), func(t *testing.T) {
-			t.Parallel()
-			for seed := chunk + 1; seed <= seeds; seed += chunks {
-				report := Run(kinkSeeded(uint64(seed)))
-				if report.Err() != nil {
-					t.Fatalf("%v\nagain: go test ./agent/sim -run TestKINKSeeds -v -seed %d", report, seed)
-				}
-			}
-		})
-	}
-}
+func TestKINKSeeds(t *testing.T) { kinkPopulation.play(t) }
 
 // TestKINKSameSeedSameRun plays seeds twice: the transcripts are the same.
-func TestKINKSameSeedSameRun(t *testing.T) {
-	for seed := range uint64(len(kinkKinds)) {
-		first, second := Run(kinkSeeded(seed+1)), Run(kinkSeeded(seed+1))
-		if a, b := first.String(), second.String(); a != b {
-			t.Errorf("seed %d gave two runs: %s", seed+1, firstDifference(a, b))
-		}
-	}
-}
+func TestKINKSameSeedSameRun(t *testing.T) { kinkPopulation.playTwice(t) }
+
+// TestKINKKindsAreWhatTheySay looks for the signs of each kind in a few seeds.
+func TestKINKKindsAreWhatTheySay(t *testing.T) { kinkPopulation.look(t, 8) }
 
 // kinkSigns are what must be seen in the transcript of some seed of a kind.
 var kinkSigns = map[string][]string{
@@ -297,24 +254,4 @@ var kinkSigns = map[string][]string{
 	"a KDC that is down":               {"(KDC)"},
 	"failing kernels":                  {"kernel refuses: out of memory"},
 	"clocks that differ, and a reboot": {"skew", "peer_restart"},
-}
-
-// TestKINKKindsAreWhatTheySay looks for the signs of each kind in a few seeds.
-func TestKINKKindsAreWhatTheySay(t *testing.T) {
-	for k, kind := range kinkKinds {
-		missing := kinkSigns[kind.name]
-		for round := range uint64(8) {
-			text := Run(kinkSeeded(uint64(k) + round*uint64(len(kinkKinds)))).String()
-			var still []string
-			for _, sign := range missing {
-				if !strings.Contains(text, sign) {
-					still = append(still, sign)
-				}
-			}
-			missing = still
-		}
-		if len(missing) > 0 {
-			t.Errorf("%s: %q was never seen", kind.name, missing)
-		}
-	}
 }

@@ -57,11 +57,30 @@ func seeded(seed uint64) Scenario {
 	return s
 }
 
+// population is what the seeds of a protocol are played on.
+type population struct {
+	test     string // that plays them
+	kinds    []situation
+	signs    map[string][]string // of each kind, see signs
+	scenario func(seed uint64) Scenario
+}
+
+var ikePopulation = population{"TestSeeds", kinds, signs, seeded}
+
 // TestSeeds plays many seeds on a bad network: each must end with the tunnels
 // up, both ends agreeing, and nothing left after the shutdown.
-func TestSeeds(t *testing.T) {
+func TestSeeds(t *testing.T) { ikePopulation.play(t) }
+
+// TestSameSeedSameRun plays seeds twice: the transcripts are the same.
+func TestSameSeedSameRun(t *testing.T) { ikePopulation.playTwice(t) }
+
+// TestKindsAreWhatTheySay looks for the signs of each kind in a few seeds.
+func TestKindsAreWhatTheySay(t *testing.T) { ikePopulation.look(t, 5) }
+
+// play plays the seed of the flag, or as many as the flag says.
+func (p population) play(t *testing.T) {
 	if *seedFlag != 0 {
-		report := Run(seeded(*seedFlag))
+		report := Run(p.scenario(*seedFlag))
 		t.Log("\n" + report.String())
 		if err := report.Err(); err != nil {
 			t.Fatal(err)
@@ -77,21 +96,35 @@ func TestSeeds(t *testing.T) {
 		t.Run(fmt.Sprintf("chunk%d", chunk), func(t *testing.T) {
 			t.Parallel()
 			for seed := chunk + 1; seed <= seeds; seed += chunks {
-				report := Run(seeded(uint64(seed)))
+				report := Run(p.scenario(uint64(seed)))
 				if report.Err() != nil {
-					t.Fatalf("%v\nagain: go test ./agent/sim -run TestSeeds -v -seed %d", report, seed)
+					t.Fatalf("%v\nagain: go test ./agent/sim -run %s -v -seed %d", report, p.test, seed)
 				}
 			}
 		})
 	}
 }
 
-// TestSameSeedSameRun plays seeds twice: the transcripts are the same.
-func TestSameSeedSameRun(t *testing.T) {
-	for seed := range uint64(len(kinds)) {
-		first, second := Run(seeded(seed+1)), Run(seeded(seed+1))
+// playTwice plays a seed of each kind twice, and wants one transcript.
+func (p population) playTwice(t *testing.T) {
+	for seed := range uint64(len(p.kinds)) {
+		first, second := Run(p.scenario(seed+1)), Run(p.scenario(seed+1))
 		if a, b := first.String(), second.String(); a != b {
 			t.Errorf("seed %d gave two runs: %s", seed+1, firstDifference(a, b))
+		}
+	}
+}
+
+// look wants each sign of a kind in the transcript of one of a few seeds.
+func (p population) look(t *testing.T, rounds uint64) {
+	for k, kind := range p.kinds {
+		missing := p.signs[kind.name]
+		for round := range rounds {
+			text := Run(p.scenario(uint64(k) + round*uint64(len(p.kinds)))).String()
+			missing = slices.DeleteFunc(slices.Clone(missing), func(sign string) bool { return strings.Contains(text, sign) })
+		}
+		if len(missing) > 0 {
+			t.Errorf("%s: %q was never seen", kind.name, missing)
 		}
 	}
 }
@@ -121,18 +154,4 @@ var signs = map[string][]string{
 	"NAT with other addresses, and MOBIKE":  {"child tokyo_out moves to 192.0.2.2 - 203.0.113.2", "addresses tokyo"},
 	"windows of four":                       {"child_rekeyed", "ike_rekeyed"},
 	"all at once":                           {"crashes", "child_rekeyed", "peer_moved"},
-}
-
-// TestKindsAreWhatTheySay looks for the signs of each kind in a few seeds.
-func TestKindsAreWhatTheySay(t *testing.T) {
-	for k, kind := range kinds {
-		missing := signs[kind.name]
-		for round := range uint64(5) {
-			text := Run(seeded(uint64(k) + round*uint64(len(kinds)))).String()
-			missing = slices.DeleteFunc(slices.Clone(missing), func(sign string) bool { return strings.Contains(text, sign) })
-		}
-		if len(missing) > 0 {
-			t.Errorf("%s: %q was never seen", kind.name, missing)
-		}
-	}
 }
