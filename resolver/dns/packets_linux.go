@@ -207,12 +207,17 @@ func (p *waitingPackets) sendOne() (unsent int) {
 }
 
 // stop wakes the reader: a datagram socket whose reading is shut down has it
-// return, though the call itself fails where it is connected to nobody.
+// return, though the call itself fails where it is connected to nobody. Systems
+// that only look like Linux may not do so: an empty datagram to itself does it there.
 func (p *waitingPackets) stop() {
 	p.closing.RLock()
 	defer p.closing.RUnlock()
-	if !p.closed { // the number may be another's by now
-		_ = unix.Shutdown(p.fd, unix.SHUT_RD)
+	if p.closed { // the number may be another's by now
+		return
+	}
+	_ = unix.Shutdown(p.fd, unix.SHUT_RD)
+	if own, err := unix.Getsockname(p.fd); err == nil {
+		_ = unix.Sendto(p.fd, nil, unix.MSG_DONTWAIT, own)
 	}
 }
 
