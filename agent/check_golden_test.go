@@ -35,15 +35,21 @@ func TestCheckBroken(t *testing.T) {
 			}
 			var b strings.Builder
 			must(t, Check("racoon2.conf", CheckOptions{}).WithSources(config.Options{}).WriteText(&b))
-			if *update {
-				must(t, os.WriteFile(want, []byte(b.String()), 0o644))
-			}
-			data, err := os.ReadFile(want)
-			must(t, err)
-			if b.String() != string(data) {
-				t.Errorf("%s differs (-update writes it anew, to be read before it is committed); got:\n%s", want, b.String())
-			}
+			golden(t, want, b.String())
 		})
+	}
+}
+
+// golden holds a text to the one in a file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		must(t, os.WriteFile(name, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(name)
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("%s differs (-update writes it anew, to be read before it is committed); got:\n%s", name, got)
 	}
 }
 

@@ -181,7 +181,7 @@ func (c *compiler) addressIdentity(id config.ID, directive string) (ikev2.Identi
 			}
 		}
 		if !addr.IsValid() {
-			c.find(config.Error, id.Pos, "id-address", "write the address itself", "%s %s: this host has no such address", directive, id.Address.Macro)
+			c.find(config.Error, id.Pos, "id-address", "write the address itself", "%s %v: this host has no such address", directive, id.Address)
 			return ikev2.Identity{}, false
 		}
 	}
