@@ -12,9 +12,10 @@
 // Fail closed, in both directions. Traffic that a Protect policy covers leaves
 // in ESP or not at all: what escapes the rules (a socket bound to an interface,
 // a fragment without ports) meets a guard in nf_tables. Packets that arrive
-// clear though a policy protects them are dropped by nf_tables. Unreachable
-// routes, rules and guards outlive a process that dies, and a new one takes them
-// over; an orderly Close removes everything.
+// clear though a policy protects them are dropped by nf_tables, but for what a
+// socket of the agent waits for. Unreachable routes, rules and guards outlive a
+// process that dies, and a new one takes them over; an orderly Close removes
+// everything.
 //
 // Sources: RFC 4301 (processing), RFC 4303 (ESP), RFC 6479 (anti-replay), RFC
 // 4302 (AH), RFC 3173 and RFC 2394 (IPComp with DEFLATE), RFC 4106, RFC 7634, RFC
