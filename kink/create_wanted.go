@@ -191,7 +191,7 @@ func (w *acceptance) take(o offer) error {
 		return &declined{kind: isakmp.PAYLOAD_MALFORMED, reason: reasonNoRemote,
 			text: fmt.Sprintf("no remote names %s at %v", a.key.principal, a.to.Addr())}
 	}
-	if n := e.madeBy(a.key.principal); n >= maxPairs {
+	if n := e.madeBy(a.key.principal); n >= max(maxPairs, 4*len(a.remote.Children)) {
 		return &declined{kind: isakmp.NO_PROPOSAL_CHOSEN, reason: reasonLimit,
 			text: fmt.Sprintf("%s has made %d SA pairs, as many as allowed", a.key.principal, n)}
 	}

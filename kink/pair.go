@@ -101,8 +101,8 @@ func (sa *pair) replaceInbound(done func(error)) {
 	sa.install(false, done)
 }
 
-// maxPairs bounds the pairs that one peer may make here: each costs the kernel memory
-// until its lifetime is over.
+// maxPairs bounds the pairs that one peer may make here, where its remote has not so many
+// children that it needs more: each costs the kernel memory until its lifetime is over.
 const maxPairs = 1024
 
 // madeBy counts the pairs that the principal has made.
