@@ -88,9 +88,9 @@ func (n *node) inward(p Send) (Send, bool) {
 	return p, false
 }
 
-// update changes an SA as kernel.UpdateSA, the last operation, says.
-func (k *testKernel) update(sa kernel.SA) error {
-	id := k.ops[len(k.ops)-1].(kernel.UpdateSA).Old()
+// update changes an SA as kernel.UpdateSA says.
+func (k *testKernel) update(op kernel.UpdateSA) error {
+	sa, id := op.SA, op.Old()
 	old, ok := k.sas[id]
 	if !ok {
 		return kernel.ErrNotFound

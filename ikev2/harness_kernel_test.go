@@ -57,7 +57,7 @@ func (k *testKernel) apply(r kernel.Request) kernel.Result {
 			res.SAs[0] = k.state(sa)
 		}
 	case kernel.UpdateSA:
-		res.Err = k.update(op.SA)
+		res.Err = k.update(op)
 	case kernel.DeleteSA:
 		_, ok := k.sas[op.ID]
 		if !ok && !k.reserved[op.ID] {

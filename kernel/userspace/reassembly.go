@@ -17,6 +17,9 @@ const (
 	// reassemblyPackets and reassemblyOctets bound what waits.
 	reassemblyPackets = 64
 	reassemblyOctets  = 1 << 20
+	// reassemblyPieces bounds those of one packet, which each new one is held against:
+	// as many as 64 KB have on a link with the least MTU of IPv4 (RFC 791 §3.2).
+	reassemblyPieces = 1366
 )
 
 // reassembly puts fragments together where ESP or a selector needs the whole
@@ -70,7 +73,7 @@ func (r *reassembly) add(now time.Time, p *packet, from kernel.SPI) []byte {
 	overlaps := slices.ContainsFunc(x.list, func(o piece) bool {
 		return offset < o.offset+len(o.data) && o.offset < end
 	})
-	if overlaps || !more && x.total != 0 || x.total != 0 && end > x.total || r.octets+len(data) > reassemblyOctets {
+	if overlaps || !more && x.total != 0 || x.total != 0 && end > x.total || r.octets+len(data) > reassemblyOctets || len(x.list) == reassemblyPieces {
 		r.forget(key, x)
 		return nil
 	}

@@ -132,6 +132,24 @@ func TestReassemblyBounds(t *testing.T) {
 	}
 }
 
+// A packet of ever so small fragments ends before they take long.
+func TestReassemblyOfCrumbs(t *testing.T) {
+	for size, want := range map[int]bool{48: true, 8: false} {
+		var r reassembly
+		whole := ipPacket("192.0.2.1", "192.0.2.2", protoUDP, make([]byte, 65515))
+		most, made := 0, false
+		for _, f := range cut(whole, size) {
+			made = r.add(time.Unix(0, 0), fragmentOf(t, f), 0) != nil || made
+			for _, x := range r.pending {
+				most = max(most, len(x.list))
+			}
+		}
+		if made != want || most > reassemblyPieces {
+			t.Errorf("fragments of %d octets: put together %v, of %d pieces at most", size, made, most)
+		}
+	}
+}
+
 // In transport mode, and where a policy looks at ports, fragments leave
 // together; in a tunnel for any port they leave as they are.
 func TestFragmentsOut(t *testing.T) {
