@@ -97,12 +97,18 @@ func FuzzDecapsulate(f *testing.F) {
 		f.Add(whole, uint8(way), uint8(3), true, uint8(41))
 		f.Add(udp(1, 2, "hello"), uint8(way), uint8(0), true, uint8(17))
 	}
+	for _, way := range []int{4, 7} { // fragments that are put together
+		w := ways[way]
+		for _, piece := range cut(ipPacket(w.src, w.dst, protoUDP, udp(1, 2, string(make([]byte, 100)))), 40) {
+			f.Add(piece, uint8(way), uint8(0x80), true, map[int]uint8{4: 4, 7: 41}[way])
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte, way, tos uint8, authentic bool, next uint8) {
 		if len(b) > maxPacket-headroom-tailroom {
 			return
 		}
 		w := ways[int(way)%len(ways)].w
-		p := newPure(t, w, nil)
+		p := newPure(t, w, func(sa *kernel.SA) { sa.Fragments = tos&0x80 != 0 })
 		x := p.a.sad.byReq[1][0]
 		from := arrival{proto: kernel.ESP, src: x.Src, dst: x.Dst, tos: tos, encap: x.Encap != nil, port: 4500}
 		esp := bytes.Clone(b)
