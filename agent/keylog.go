@@ -122,7 +122,7 @@ func (k *keyLog) revealKINK(effect kink.Effect) error {
 	case kink.KernelRequest:
 		switch op := e.Request.Op.(type) {
 		case kernel.AddSA:
-			k.held[kernel.SAID{Dst: op.SA.Dst, Proto: op.SA.Proto, SPI: op.SA.SPI}] = espRow(&op.SA)
+			k.held[op.SA.SAID] = espRow(&op.SA)
 		case kernel.DeleteSA:
 			delete(k.held, op.ID)
 		}
