@@ -21,6 +21,7 @@ type nameServer struct {
 	mu    sync.Mutex
 	addrs []netip.Addr
 	named map[string]netip.Addr // names with an address of their own
+	alias map[string]string     // names that CNAMEs lead on from
 
 	failing   bool // nothing is answered
 	authentic bool // answers have AD
@@ -48,12 +49,16 @@ func (n *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	if n.failing {
 		return
 	}
-	addrs := n.addrs
-	if a, ok := n.named[strings.ToLower(q.Question[0].Name)]; ok {
+	addrs, name := n.addrs, q.Question[0].Name
+	for to, ok := n.alias[strings.ToLower(name)]; ok; to, ok = n.alias[name] {
+		m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 1}, Target: to})
+		name = to
+	}
+	if a, ok := n.named[strings.ToLower(name)]; ok {
 		addrs = []netip.Addr{a}
 	}
 	for _, a := range addrs {
-		header := dns.RR_Header{Name: q.Question[0].Name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
+		header := dns.RR_Header{Name: name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
 		switch {
 		case q.Question[0].Qtype == dns.TypeA && a.Is4():
 			m.Answer = append(m.Answer, &dns.A{Hdr: header, A: a.AsSlice()})
@@ -154,6 +159,56 @@ func TestNames(t *testing.T) {
 			w.wantESP(netlab.ESP, 2)
 			noPing(t, p.left, p.left.inner, first, 3)
 			w.wantNoClear()
+		})
+	}
+}
+
+// A selector is for all names below a domain. Two names have one address, a third
+// leads to one of them over CNAMEs, and an address leaves when the last name of it
+// does. With require_dnssec what the name server has not validated is not believed.
+func TestNamesBelow(t *testing.T) {
+	for _, family := range []string{"v4", "v6"} {
+		t.Run(family, func(t *testing.T) {
+			p := newPair(t, family, "tunnel", false)
+			one, other := p.right.inner, p.right.inner.Next()
+			must(t, p.right.ns.Address("lo", netip.PrefixFrom(other, other.BitLen()).String()))
+			n := &nameServer{
+				named: map[string]netip.Addr{"a.example.com.": one, "b.example.com.": one},
+				alias: map[string]string{"c.example.com.": "via.example.net.", "via.example.net.": "d.example.com.", "e.example.com.": "a.example.com."},
+			}
+			n.named["d.example.com."] = other
+			n.serve(t, p.left.ns)
+			p.a.conf.PeerNet = "*.example.com"
+			p.a.configure()
+			p.a.write("racoon2.conf", p.a.conf.render(p.a.dir+"/peer.psk")+
+				"resolver { resolver on; nameserver 127.0.0.1 port 5300; dns_query 127.0.0.1; ttl_floor 1; require_dnssec on; };\n")
+			w := p.watch(t)
+			p.start()
+			if got, err := lookUpName(p.left.ns, "a.example.com.", family); err == nil {
+				t.Errorf("without AD the name has %v", got)
+			}
+			n.mu.Lock()
+			n.authentic = true
+			n.mu.Unlock()
+			for name, want := range map[string]netip.Addr{
+				"a.example.com.": one, "B.example.com.": one, "c.example.com.": other, "e.example.com.": one, "d.example.com.": other,
+			} {
+				waitFor(t, 20*time.Second, fmt.Sprintf("%s to stand for %v", name, want), func() bool {
+					got, err := lookUpName(p.left.ns, name, family)
+					return err == nil && len(got) == 1 && got[0] == want
+				})
+				ping(t, p.left, p.left.inner, want, 15*time.Second)
+			}
+			w.wantESP(netlab.ESP, 10)
+			got := p.a.mustCtl("fqdn", "query", one.String())
+			for _, name := range []string{"a.example.com.", "b.example.com.", "e.example.com."} {
+				if !strings.Contains(got, name) {
+					t.Errorf("%s is not among the names of %v: %q", name, one, got)
+				}
+			}
+			if got, err := lookUpName(p.left.ns, "elsewhere.example.org.", family); err != nil || len(got) != 0 {
+				t.Errorf("a name that no selector is for: %v, %v", got, err)
+			}
 		})
 	}
 }
