@@ -147,12 +147,14 @@ func (e *Engine) reconfigure(s *Settings) {
 	if s == nil {
 		s = new(Settings)
 	}
+	named := make(map[string]*Remote, len(s.Remotes))
+	for _, r := range s.Remotes {
+		named[r.Name] = r
+	}
 	kept := make(map[*Remote]*Remote)
 	for _, old := range e.settings.Remotes {
-		for _, r := range s.Remotes {
-			if r.same(old) {
-				kept[old] = r
-			}
+		if r := named[old.Name]; r != nil && r.same(old) {
+			kept[old] = r
 		}
 	}
 	e.replace(s, kept)
