@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,7 +120,8 @@ func TestKINKFallsOver(t *testing.T) {
 }
 
 // A responder makes the policies that its configuration leaves to it: for any
-// peer in transport mode, and for a selector that is only declared.
+// peer in transport mode, and for a selector that is only declared. They live as
+// long as was negotiated, which is what the initiator wants.
 func TestKINKPolicyByResponder(t *testing.T) {
 	for name, change := range map[string]func(*kinkConfig){
 		"IP_RW":       func(c *kinkConfig) { c.PeerNet = "IP_RW" },
@@ -128,6 +130,7 @@ func TestKINKPolicyByResponder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newKINK(t, "v4", "transport")
 			change(&p.right)
+			p.left.Lifetime, p.right.KINK = "30 sec", "dpd_delay 0;"
 			w := p.watch(t)
 			p.start()
 			if n := p.installed(); n != 0 {
@@ -137,6 +140,8 @@ func TestKINKPolicyByResponder(t *testing.T) {
 			waitFor(t, 10*time.Second, "the policies", func() bool { return p.installed() == 2 })
 			ping(t, p.topology.right, p.dst, p.src, 10*time.Second)
 			w.wantESP(netlab.ESP, 4)
+			p.a.kill(syscall.SIGKILL)
+			waitFor(t, 90*time.Second, "the policies to end", func() bool { return p.installed() == 0 })
 		})
 	}
 }
