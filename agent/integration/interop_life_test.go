@@ -34,7 +34,7 @@ func (p *swanPair) pingWhile(f func()) (all outage) {
 	var over atomic.Bool
 	for _, way := range [][2]site{{p.left, p.right}, {p.right, p.left}} {
 		wg.Go(func() {
-			echo := netlab.Ping{From: way[0].inner, To: way[1].inner, Timeout: 500 * time.Millisecond}
+			echo := netlab.Ping{From: way[0].inner, To: way[1].inner, Timeout: 1500 * time.Millisecond}
 			good := time.Now()
 			for !over.Load() {
 				err := way[0].ns.Ping(echo)
@@ -101,7 +101,7 @@ func TestInteropShortLives(t *testing.T) {
 			if n := p.r.status().Counters["ikev2.ike_rekeyed"]; n < 1 {
 				t.Errorf("%d rekeyings of IKE SAs", n)
 			}
-			o.want(t, 3*time.Second)
+			o.want(t, 5*time.Second)
 		})
 	}
 }
@@ -164,7 +164,7 @@ func (p *swanPair) collide(t *testing.T, collision string, theirs []string, ours
 		t.Errorf("strongSwan knows of %d times %s in %d rounds", n, collision, rounds)
 	}
 	w.wantNoClear()
-	o.want(t, 3*time.Second)
+	o.want(t, 5*time.Second)
 }
 
 // rekeyBoth has both ends rekey at once, and waits until they agree again.
@@ -269,7 +269,7 @@ func (p *swanPair) wantReauth(t *testing.T, first string, o outage) {
 	if !strings.Contains(p.s.log(), "peer[2]") {
 		t.Error("strongSwan has seen one IKE SA only")
 	}
-	o.want(t, 3*time.Second)
+	o.want(t, 5*time.Second)
 }
 
 // Every group does for perfect forward secrecy, whoever rekeys.

@@ -168,7 +168,7 @@ func TestInteropRekey(t *testing.T) {
 				}
 			})
 			w.wantNoClear()
-			o.want(t, 3*time.Second)
+			o.want(t, 5*time.Second)
 			p.r.mustCtl("sa", "flush")
 			p.noSAs(t)
 		})
