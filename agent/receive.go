@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"racoon2/ikev2"
 	"racoon2/kernel/trace"
@@ -28,6 +29,9 @@ const (
 	reasonReloadFailed = "reload_failed"      // configurations refused while running
 )
 
+// readPause keeps a socket that fails again and again from taking a processor.
+const readPause = 10 * time.Millisecond
+
 // read takes datagrams from a socket until it is closed.
 func (a *Agent) read(e *endpoint) {
 	buf := make([]byte, 65536)
@@ -42,6 +46,7 @@ func (a *Agent) read(e *endpoint) {
 			// anybody can forge, and IKE retransmits anyhow (RFC 7296 §2.4).
 			if !errors.Is(err, syscall.ECONNREFUSED) {
 				a.log.Logger("agent").Debug("receiving", "socket", e.addr, "error", err)
+				time.Sleep(readPause)
 			}
 			continue
 		}
