@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -35,7 +36,8 @@ func (c *compiler) child(p config.Pair) {
 
 		Fragments: c.o.Kernel != nil && c.o.Kernel.Fragments,
 
-		Childless: pol.InitialChildKE == config.InitialChildKEChildless,
+		Childless:   pol.InitialChildKE == config.InitialChildKEChildless,
+		RekeyAtOnce: pol.InitialChildKE == config.InitialChildKEImmediate,
 	}
 	child.MyEnd, child.PeerEnd = childEnds(pol)
 	if p.Inbound != nil {
@@ -57,6 +59,10 @@ func (c *compiler) child(p config.Pair) {
 		}
 	}
 	child.Proposals, child.Comp = c.childProposals(pol, bundles), c.compressions(bundles)
+	if (child.Childless || child.RekeyAtOnce) && !slices.ContainsFunc(child.Proposals, func(p ikev2.ChildProposal) bool { return len(p.KE) > 0 }) {
+		c.find(config.Warning, pol.Pos, "child-ke", fmt.Sprintf("set need_pfs on in remote %q", pol.Remote.Name),
+			"initial_child_ke of policy %q gives the first child no key exchange of its own: remote %q has no need_pfs", pol.Name, pol.Remote.Name)
+	}
 	if len(child.Proposals) == 0 {
 		c.find(config.Error, s.Pos, "no-child-proposal", "", "selector %q: the kernel can do none of the algorithms of policy %q", s.Name, pol.Name)
 	}

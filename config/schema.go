@@ -225,7 +225,7 @@ var trafficDirectives = []directive{
 	{name: "ipsec_level", where: inPolicy, value: oneOf(levelWords)},
 	{name: "my_sa_ipaddr", where: inPolicy, value: address},
 	{name: "peers_sa_ipaddr", where: inPolicy, value: address},
-	{name: "initial_child_ke", where: inPolicy, value: oneOf(initialChildKEWords), idle: notYet, quiet: uint8(InitialChildKEOff)},
+	{name: "initial_child_ke", where: inPolicy, value: oneOf(initialChildKEWords)},
 
 	{name: "start", where: inPolicy, value: boolean},
 	{name: "sa_per_pair", where: inPolicy, value: boolean},

@@ -159,6 +159,10 @@ type Child struct {
 	// of its own, where the peer takes IKE_AUTH without one (RFC 6023).
 	Childless bool
 
+	// RekeyAtOnce replaces the child that this host asks for in IKE_AUTH, which shares
+	// the key exchange of its IKE SA, as soon as it stands.
+	RekeyAtOnce bool
+
 	MyEnd, PeerEnd netip.Addr // tunnel end points; zero: the IKE SA's addresses
 
 	Proposals []ChildProposal

@@ -152,6 +152,7 @@ func (sa *ikeSA) firstChild(s *setup, m *received) {
 	case refusal != nil || find[*message.SA](m) == nil:
 		n.refused(sa, refusal)
 	default:
+		n.child.atOnce = n.want.child.RekeyAtOnce
 		n.accept(sa, m, slices.Clone(s.ni), slices.Clone(s.nr), nil, nil)
 	}
 }

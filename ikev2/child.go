@@ -59,6 +59,7 @@ type childSA struct {
 	peersLow  []byte   // the lower nonce of that exchange
 	outWaits  bool     // its outbound SA is not installed yet: the replaced one still sends
 	announced bool     // ChildUp was emitted
+	atOnce    bool     // it is to be rekeyed as soon as it stands
 }
 
 // standing says that the child's SAs are in the kernel and meant to stay.

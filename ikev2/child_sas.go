@@ -215,6 +215,9 @@ func (c *childSA) install(done func(error)) {
 			c.installed(first)
 			done(first)
 			c.follow() // the IKE SA may have moved meanwhile
+			if c.atOnce {
+				c.rekey()
+			}
 			c.sa.pump()
 		})
 	}

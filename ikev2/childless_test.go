@@ -55,6 +55,49 @@ func TestChildless(t *testing.T) {
 	}
 }
 
+// The child of IKE_AUTH gets a key exchange of its own by a rekeying at once: that
+// child alone, by who asked for it, and whichever datagram is lost.
+func TestRekeyAtOnce(t *testing.T) {
+	for lost := range 10 {
+		t.Run(fmt.Sprintf("datagram %d lost", lost), func(t *testing.T) {
+			w, a, b := pair(t)
+			for _, n := range w.nodes {
+				n.change(func(_ *Settings, _ *Remote, c *Child) {
+					c.RekeyAtOnce = true
+					c.Proposals[0].KE = []transform.KE{transform.KE_CURVE25519}
+				})
+			}
+			sent := 0
+			w.filter = func(p Send) []Send {
+				if sent++; sent-1 == lost {
+					return nil
+				}
+				return []Send{p}
+			}
+			a.initiate()
+			w.advance(time.Minute)
+			w.wantUp(a, b, 1, 1)
+			for _, n := range w.nodes {
+				if c := n.e.Status()[0].Children[0]; c.KE == "" {
+					t.Errorf("%s has a child without a key exchange", n.name)
+				}
+				if len(n.downs) != 0 {
+					t.Errorf("%s reports %d children down", n.name, len(n.downs))
+				}
+			}
+			rekeyings := 0
+			for _, p := range w.sent {
+				if x, response := exchangeOf(p); x == message.CREATE_CHILD_SA && !response {
+					rekeyings++
+				}
+			}
+			if rekeyings > 2 { // one, and perhaps once more on the wire
+				t.Errorf("%d requests of CREATE_CHILD_SA", rekeyings)
+			}
+		})
+	}
+}
+
 // Whichever datagram is lost once, the tunnel comes up; and one that was to be
 // deleted on the way goes.
 func TestChildlessMeddledWith(t *testing.T) {
