@@ -2,6 +2,7 @@ package userspace
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"testing"
 	"time"
@@ -65,5 +66,34 @@ func TestFragmentsOfTwoSAs(t *testing.T) {
 	}
 	if len(r.pending) != 2 {
 		t.Errorf("%d packets wait", len(r.pending))
+	}
+}
+
+// A peer whose packets never end takes no room from the others.
+func TestFragmentsOfAGreedyPeer(t *testing.T) {
+	var r reassembly
+	now := time.Unix(0, 0)
+	payload := udp(5, 6, string(make([]byte, 2500)))
+	endless := func(n int) {
+		for i := range n {
+			whole := ipPacket("10.3.0.1", "10.2.0.1", protoUDP, udp(5, 6, string(make([]byte, 60000))))
+			for _, f := range cut(whole, 1200)[:50] {
+				binary.BigEndian.PutUint16(f[4:], uint16(i))
+				r.add(now, fragmentOf(t, f), 2)
+			}
+		}
+	}
+	endless(100)
+	pieces := cut(ipPacket("10.1.0.1", "10.2.0.1", protoUDP, payload), 1200)
+	last := len(pieces) - 1
+	for _, f := range pieces[:last] {
+		r.add(now.Add(time.Millisecond), fragmentOf(t, f), 1)
+	}
+	endless(100)
+	if r.add(now, fragmentOf(t, pieces[last]), 1) == nil {
+		t.Error("a packet of a well-behaved peer was pushed out")
+	}
+	if len(r.pending) > reassemblyPackets || r.octets > reassemblyOctets {
+		t.Errorf("%d packets of %d octets wait", len(r.pending), r.octets)
 	}
 }

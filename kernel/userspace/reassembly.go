@@ -73,9 +73,15 @@ func (r *reassembly) add(now time.Time, p *packet, from kernel.SPI) []byte {
 	overlaps := slices.ContainsFunc(x.list, func(o piece) bool {
 		return offset < o.offset+len(o.data) && o.offset < end
 	})
-	if overlaps || !more && x.total != 0 || x.total != 0 && end > x.total || r.octets+len(data) > reassemblyOctets || len(x.list) == reassemblyPieces {
+	if overlaps || !more && x.total != 0 || x.total != 0 && end > x.total || len(x.list) == reassemblyPieces {
 		r.forget(key, x)
 		return nil
+	}
+	for r.octets+len(data) > reassemblyOctets {
+		r.dropOne()
+	}
+	if r.pending[key] != x {
+		return nil // it was the one
 	}
 	if offset == 0 {
 		x.header = header
@@ -94,27 +100,45 @@ func (r *reassembly) add(now time.Time, p *packet, from kernel.SPI) []byte {
 }
 
 // begin makes room for another packet: those whose time is over go, and, when
-// there are too many, the oldest.
+// there are too many, one more.
 func (r *reassembly) begin(now time.Time, key fragmentKey) *pieces {
 	if r.pending == nil {
 		r.pending = make(map[fragmentKey]*pieces)
 	}
-	var oldest fragmentKey
 	for k, x := range r.pending {
 		if now.Sub(x.since) > reassemblyTime {
 			r.forget(k, x)
+		}
+	}
+	if len(r.pending) >= reassemblyPackets {
+		r.dropOne()
+	}
+	x := &pieces{since: now}
+	r.pending[key] = x
+	return x
+}
+
+// dropOne forgets the oldest packet of the SA that has the most waiting, so that a
+// peer whose fragments never end takes room from nobody else.
+func (r *reassembly) dropOne() {
+	share := make(map[kernel.SPI]int)
+	var greedy kernel.SPI
+	for k, x := range r.pending {
+		share[k.sa] += x.octets + reassemblyOctets/reassemblyPackets // of the packets' bound, too
+		if share[k.sa] > share[greedy] || share[k.sa] == share[greedy] && k.sa < greedy {
+			greedy = k.sa
+		}
+	}
+	var oldest fragmentKey
+	for k, x := range r.pending {
+		if k.sa != greedy {
 			continue
 		}
 		if o := r.pending[oldest]; o == nil || x.since.Before(o.since) {
 			oldest = k
 		}
 	}
-	if len(r.pending) >= reassemblyPackets {
-		r.forget(oldest, r.pending[oldest])
-	}
-	x := &pieces{since: now}
-	r.pending[key] = x
-	return x
+	r.forget(oldest, r.pending[oldest])
 }
 
 func (r *reassembly) forget(key fragmentKey, x *pieces) {
