@@ -226,6 +226,8 @@ func wiresharkESP(e transform.ENCR) (string, bool) {
 	switch e {
 	case transform.ENCR_NULL:
 		return "NULL", true
+	case transform.ENCR_DES:
+		return "DES-CBC [RFC2405]", true
 	case transform.ENCR_3DES:
 		return "TripleDES-CBC [RFC2451]", true
 	case transform.ENCR_AES_CBC:

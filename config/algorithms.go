@@ -33,9 +33,21 @@ const (
 	noSecrecy = "it does not encrypt"
 	weakSHA1  = "SHA-1 is on its way out (MUST- in RFC 8247 §2.3 and RFC 8221 §6); use hmac_sha2_256"
 	weak3DES  = "it SHOULD NOT be used (RFC 8221 §5; RFC 8247 §2.1: MAY), and the time it takes depends on the key and the data"
-	tinyMODP  = "the group is too small: MUST NOT be used (RFC 8247 §2.4)"
+	weakDES   = "anybody can break it, and it MUST NOT be used (RFC 8247 §2.1, RFC 8221 §5)"
+	tinyMODP  = "anybody can break the group, and it MUST NOT be used (RFC 8247 §2.4)"
+	brokenDH  = "the group is too small, and within reach of some: SHOULD NOT be used (RFC 8247 §2.4)"
 	smallMODP = "the group is too small: SHOULD NOT be used (RFC 8247 §2.4)"
 )
+
+// weakness is the code of a finding about what is weak: what can be broken has one
+// of its own, which a conversion goes by.
+func weakness(why string) string {
+	switch why {
+	case weakDES, tinyMODP, brokenDH:
+		return "broken-algorithm"
+	}
+	return "weak-algorithm"
+}
 
 var (
 	aesBits = []uint16{256, 192, 128}
@@ -64,13 +76,13 @@ var encryptions = map[string]encryptionName{
 	"aes_gmac":  {t.ENCR_NULL_AUTH_AES_GMAC, aesBits, true, true, noSecrecy}, // ESP alone
 	"3des_cbc":  {t.ENCR_3DES, fixed, false, true, weak3DES},
 	"3des":      {t.ENCR_3DES, fixed, false, true, weak3DES},
+	"des_cbc":   {t.ENCR_DES, fixed, false, true, weakDES},
 
 	// with the sequence number as IV (RFC 8750), for ESP alone
 	"aes_gcm_iiv":           {t.ENCR_AES_GCM_16_IIV, aesBits, true, true, ""},
 	"aes_ccm8_iiv":          {t.ENCR_AES_CCM_8_IIV, aesBits, true, true, ""},
 	"chacha20_poly1305_iiv": {t.ENCR_CHACHA20_POLY1305_IIV, fixed, true, true, ""},
 
-	"des_cbc":      {t.ENCR_DES, fixed, false, false, mustNot},
 	"des_cbc_iv64": {0, fixed, false, false, mustNot},
 	"des_cbc_iv32": {0, fixed, false, false, mustNot},
 	"rc5_cbc":      {0, nil, false, false, outdated},
@@ -133,8 +145,8 @@ var groups = withNumbers(map[string]algorithm{
 	"modp8192":   {uint16(t.KE_MODP_8192), true, ""},
 	"curve448":   {uint16(t.KE_CURVE448), true, ""},
 	"x448":       {uint16(t.KE_CURVE448), true, ""},
-	"modp768":    {uint16(t.KE_MODP_768), false, tinyMODP},
-	"modp1024":   {uint16(t.KE_MODP_1024), false, smallMODP},
+	"modp768":    {uint16(t.KE_MODP_768), true, tinyMODP},
+	"modp1024":   {uint16(t.KE_MODP_1024), true, brokenDH},
 	"modp1536":   {uint16(t.KE_MODP_1536), true, smallMODP},
 	"ec2n155":    {3, false, obsolete},
 	"ec2n185":    {4, false, obsolete},
@@ -274,7 +286,7 @@ func mapped(table map[string]algorithm) func(*resolver, *entry) (any, bool) {
 				return struct{}{}, true
 			default:
 				if row.why != "" {
-					r.warnf("weak-algorithm", items[0], "", "%s is weak: %s", a.Name, row.why)
+					r.warnf(weakness(row.why), items[0], "", "%s is weak: %s", a.Name, row.why)
 				}
 				if slices.Contains(out.ids, row.id) {
 					r.checkRepeated(e, items[0], a.Name)
@@ -321,7 +333,7 @@ func readEncryption(r *resolver, e *entry) (any, bool) {
 			return struct{}{}, true
 		}
 		if row.why != "" {
-			r.warnf("weak-algorithm", items[0], "", "%s is weak: %s", a.Name, row.why)
+			r.warnf(weakness(row.why), items[0], "", "%s is weak: %s", a.Name, row.why)
 		}
 		if len(out.aead)+len(out.plain) == 0 {
 			out.aeadFirst = row.aead

@@ -49,9 +49,9 @@ func TestEverything(tt *testing.T) {
 		[]any{"all.example.org", MacroAny, true, true, false})
 	check("proposals", k.Proposals, []IKEProposal{
 		{Encr: []Encryption{{t.ENCR_AES_CBC, 256}, {t.ENCR_3DES, 0}, {t.ENCR_AES_CBC, 192}, {t.ENCR_AES_CBC, 128}}, PRF: []t.PRF{t.PRF_HMAC_SHA1, t.PRF_HMAC_SHA2_256, t.PRF_AES128_CMAC},
-			Integ: []t.INTEG{t.AUTH_HMAC_SHA2_256_128}, KE: []t.KE{t.KE_CURVE25519, t.KE_MODP_2048, t.KE_ECP_521}},
+			Integ: []t.INTEG{t.AUTH_HMAC_SHA2_256_128}, KE: []t.KE{t.KE_CURVE25519, t.KE_MODP_2048, t.KE_MODP_1024, t.KE_ECP_521}},
 		{Encr: []Encryption{{t.ENCR_AES_GCM_16, 256}, {t.ENCR_AES_GCM_16, 192}, {t.ENCR_AES_GCM_16, 128}, {t.ENCR_CHACHA20_POLY1305, 0}},
-			PRF: []t.PRF{t.PRF_HMAC_SHA1, t.PRF_HMAC_SHA2_256, t.PRF_AES128_CMAC}, KE: []t.KE{t.KE_CURVE25519, t.KE_MODP_2048, t.KE_ECP_521}},
+			PRF: []t.PRF{t.PRF_HMAC_SHA1, t.PRF_HMAC_SHA2_256, t.PRF_AES128_CMAC}, KE: []t.KE{t.KE_CURVE25519, t.KE_MODP_2048, t.KE_MODP_1024, t.KE_ECP_521}},
 	})
 	one := c.Remote("all").IKEv1
 	check("ikev1", []any{one.Encryption[1].Name, one.Encryption[1].KeyBits, one.DPD, one.DPDMaxFail}, []any{"blowfish_cbc", 128, true, 5})
@@ -190,7 +190,7 @@ func TestAlgorithmLists(tt *testing.T) {
 		{"kmp_enc_alg { aes128_cbc; aes_gcm16,256; aes_cbc,128; };", "[12/128] [5 6 7] [12 13 14] [31 19 20 14], [20/256] [5 6 7] [] [31 19 20 14]"},
 		{"kmp_enc_alg { aes_gcm,256; aes256_cbc; }; kmp_hash_alg { non_auth; };", "[20/256] [5 6 7] [] [31 19 20 14]"},
 		{"kmp_hash_alg { non_auth; };", "[20/256 20/128 28/0] [5 6 7] [] [31 19 20 14]"},
-		{"kmp_enc_alg chacha20_poly1305,256; kmp_prf_alg { sha1; hmac_md5; }; kmp_dh_group { 19; x25519; modp4096; 2; };", "[28/0] [2 1] [] [19 31 16]"},
+		{"kmp_enc_alg chacha20_poly1305,256; kmp_prf_alg { sha1; hmac_md5; }; kmp_dh_group { 19; x25519; modp4096; 2; };", "[28/0] [2 1] [] [19 31 16 2]"},
 		{"kmp_enc_alg { rijndael_cbc,192; 3des; }; kmp_hash_alg { hmac_md5; sha2_384; };", "[12/192 3/0] [5 6 7] [1 13] [31 19 20 14]"},
 	} {
 		c, fs := one(tt, strings.Replace(minimal, "ikev2 {", "ikev2 { "+test.lists, 1))

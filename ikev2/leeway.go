@@ -95,12 +95,14 @@ func (sa *ikeSA) tooStrong(c *Child) string {
 
 func cipherOf(t message.Transform) Encryption { return Encryption{transform.ENCR(t.ID), t.KeyBits} }
 
-// strength is the key of a cipher in bits, as far as it keeps secrets: 3DES has 112
-// (RFC 2451 §2), what does not encrypt has none.
+// strength is the key of a cipher in bits, as far as it keeps secrets: DES has 56 and
+// 3DES 112 (RFC 2451 §2), what does not encrypt has none.
 func (e Encryption) strength() int {
 	switch e.ID {
 	case transform.ENCR_NULL, transform.ENCR_NULL_AUTH_AES_GMAC:
 		return 0
+	case transform.ENCR_DES:
+		return 56
 	case transform.ENCR_3DES:
 		return 112
 	}

@@ -17,7 +17,7 @@
 //
 // SAs are ESP, AH, IPComp and bundles of them: proposals of one number, each with its
 // SPI (RFC 2408 §4.2), and a packet goes through IPComp, then ESP, then AH. Algorithms are those
-// that the IPsec DOI has numbers for. DES is not built: it has a number, and is refused.
+// that the IPsec DOI has numbers for.
 //
 // Known limits: Quick Mode is version 1.0. Sequence numbers have 32 bits: RFC 4430 §5.1
 // lists no attribute for more.

@@ -276,7 +276,7 @@ func (p *swanPair) wantReauth(t *testing.T, first string, o outage) {
 func TestInteropPFS(t *testing.T) {
 	needRoot(t)
 	groups := []string{
-		"modp1536", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192",
+		"modp768", "modp1024", "modp1536", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192",
 		"ecp256", "ecp384", "ecp521", "curve25519", "curve448",
 	}
 	for _, group := range groups {
@@ -318,6 +318,7 @@ func TestInteropCiphers(t *testing.T) {
 		{"aes192-sha384", "esp_enc_alg { aes192_cbc; }; esp_auth_alg { hmac_sha2_384; };"},
 		{"aes256-aescmac", "esp_enc_alg { aes256_cbc; }; esp_auth_alg { aes_cmac; };"},
 		{"aes128-sha1", "esp_enc_alg { aes128_cbc; }; esp_auth_alg { hmac_sha1; };"},
+		{"des-sha1", "esp_enc_alg { des_cbc; }; esp_auth_alg { hmac_sha1; };"},
 		{"aes128-md5", "esp_enc_alg { aes128_cbc; }; esp_auth_alg { hmac_md5; };"},
 	} {
 		t.Run(c.swan, func(t *testing.T) {

@@ -253,3 +253,24 @@ func TestKINKBundles(t *testing.T) {
 		}
 	}
 }
+
+// Ciphers by name, the weak ones that C racoon2 had among them.
+func TestKINKCiphers(t *testing.T) {
+	for _, test := range []struct{ encr, integ, want string }{
+		{"des_cbc", "hmac_md5", "ENCR_DES"},
+		{"3des_cbc", "hmac_sha1", "ENCR_3DES"},
+		{"aes128_cbc", "hmac_sha2_256", "ENCR_AES_CBC-128"},
+	} {
+		t.Run(test.encr, func(t *testing.T) {
+			p := newKINK(t, "v4", "transport")
+			bundle := "ipsec esp { sa_index e; };\nsa e { sa_protocol esp; esp_enc_alg { " + test.encr + "; }; esp_auth_alg { " + test.integ + "; }; };\n"
+			p.left.Bundle, p.right.Bundle = bundle, bundle
+			w := p.up(t)
+			ping(t, p.topology.right, p.dst, p.src, 10*time.Second)
+			if _, c := p.one(t); c.Encr != test.want {
+				t.Errorf("%s, want %s", c.Encr, test.want)
+			}
+			w.wantNoClear()
+		})
+	}
+}

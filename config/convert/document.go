@@ -63,11 +63,7 @@ func (c *converter) probe(p place, text string) verdict {
 			continue
 		}
 		if f.Severity == config.Error || f.Severity == config.Warning && lost(f.Code) {
-			_, why, found := strings.Cut(f.Text, " left out: ")
-			if !found {
-				why = f.Text
-			}
-			v = verdict{false, why, f.Hint}
+			v = verdict{false, reasonOf(f.Text), f.Hint}
 			break
 		}
 	}
@@ -77,9 +73,20 @@ func (c *converter) probe(p place, text string) verdict {
 	return v
 }
 
-// lost says whether a warning means that the directive has no effect.
+// reasonOf is a finding's text without the word that it is about, which the report names.
+func reasonOf(text string) string {
+	for _, verb := range []string{" left out: ", " is weak: "} {
+		if _, why, found := strings.Cut(text, verb); found {
+			return why
+		}
+	}
+	return text
+}
+
+// lost says whether a warning means that the directive has no effect, or should have
+// none: what can be broken is not carried into a new configuration.
 func lost(code string) bool {
-	return code == "left-out" || code == "no-effect" || code == "not-built"
+	return code == "left-out" || code == "broken-algorithm" || code == "no-effect" || code == "not-built"
 }
 
 // sub adds a block.

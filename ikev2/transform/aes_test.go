@@ -158,6 +158,18 @@ func Test3DESVector(t *testing.T) {
 	}
 }
 
+// FIPS 81 table C1, the example of the CBC mode.
+func TestDESVectors(t *testing.T) {
+	c, err := NewCipher(ENCR_DES, unhex(t, "0123456789abcdef"), AUTH_HMAC_SHA1_96, make([]byte, 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet := c.Seal(nil, unhex(t, "1234567890abcdef"), []byte("Now is the time for all "), nil, nil)
+	if got := hex.EncodeToString(packet[8:32]); got != "e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6" {
+		t.Errorf("ciphertext %s", got)
+	}
+}
+
 // wycheproof is a file of Project Wycheproof's vectors.
 type wycheproof struct {
 	TestGroups []struct {

@@ -89,6 +89,12 @@ func newMode(encr ENCR, key, salt []byte) (packetMode, error) {
 	switch encr {
 	case ENCR_NULL:
 		return nil, nil
+	case ENCR_DES:
+		block, err := des.NewCipher(key)
+		if err != nil {
+			return nil, err
+		}
+		return newCBC(block), nil
 	case ENCR_3DES:
 		block, err := des.NewTripleDESCipher(key)
 		if err != nil {

@@ -38,6 +38,7 @@ func suites() []suite {
 		{ENCR_AES_CCM_12, 192, AUTH_NONE},
 		{ENCR_AES_CCM_16, 256, AUTH_NONE},
 		{ENCR_3DES, 0, AUTH_HMAC_MD5_96},
+		{ENCR_DES, 0, AUTH_HMAC_SHA1_96},
 		{ENCR_AES_GCM_8, 128, AUTH_NONE},
 		{ENCR_NULL_AUTH_AES_GMAC, 256, AUTH_NONE},
 		{ENCR_AES_GCM_16_IIV, 128, AUTH_NONE},
@@ -166,7 +167,7 @@ func TestNewCipherRefuses(t *testing.T) {
 		integKey int
 		want     string
 	}{
-		{"not built", ENCR_DES, 8, AUTH_HMAC_SHA1_96, 20, "ENCR_DES is not built"},
+		{"not built", 4, 8, AUTH_HMAC_SHA1_96, 20, "ENCR_RC5 is not built"},
 		{"unknown", 99, 16, AUTH_NONE, 0, "ENCR(99) is not built"},
 		{"INTEG not built", ENCR_AES_CBC, 16, 99, 16, "INTEG(99) is not built"},
 		{"AEAD with INTEG", ENCR_AES_GCM_16, 20, AUTH_HMAC_SHA1_96, 20,

@@ -133,9 +133,9 @@ func TestImplicitIVNeedsSequence(t *testing.T) {
 
 func TestUsableForIKE(t *testing.T) {
 	for e, want := range map[ENCR]bool{
-		ENCR_AES_CBC: true, ENCR_3DES: true, ENCR_AES_CTR: true, ENCR_AES_CCM_8: true, ENCR_AES_GCM_12: true,
+		ENCR_AES_CBC: true, ENCR_DES: true, ENCR_3DES: true, ENCR_AES_CTR: true, ENCR_AES_CCM_8: true, ENCR_AES_GCM_12: true,
 		ENCR_AES_GCM_16: true, ENCR_CHACHA20_POLY1305: true,
-		ENCR_NULL: false, ENCR_DES: false, ENCR_AES_GCM_8: false, ENCR_NULL_AUTH_AES_GMAC: false,
+		ENCR_NULL: false, ENCR_AES_GCM_8: false, ENCR_NULL_AUTH_AES_GMAC: false,
 		ENCR_AES_CCM_8_IIV: false, ENCR_AES_GCM_16_IIV: false, ENCR_CHACHA20_POLY1305_IIV: false, 99: false,
 	} {
 		if e.UsableForIKE() != want {

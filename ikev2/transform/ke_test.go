@@ -81,6 +81,8 @@ func TestPrimes(t *testing.T) {
 		n      uint
 		k      int64
 	}{
+		{KE_MODP_768, 768, 149686}, // RFC 2409 §6.1, and §6.2
+		{KE_MODP_1024, 1024, 129093},
 		{KE_MODP_1536, 1536, 741804},
 		{KE_MODP_2048, 2048, 124476},
 		{KE_MODP_3072, 3072, 1690314},
@@ -103,7 +105,7 @@ func TestPrimes(t *testing.T) {
 		if low := new(big.Int).And(got, big.NewInt(7)); low.Int64() != 7 {
 			t.Errorf("%v: the prime is %v mod 8", v.method, low)
 		}
-		if v.n == 2048 && !(got.ProbablyPrime(1) && new(big.Int).Rsh(got, 1).ProbablyPrime(1)) {
+		if v.n <= 2048 && !(got.ProbablyPrime(1) && new(big.Int).Rsh(got, 1).ProbablyPrime(1)) {
 			t.Errorf("%v: not a safe prime", v.method)
 		}
 	}
@@ -112,7 +114,7 @@ func TestPrimes(t *testing.T) {
 // The constant-time arithmetic agrees with math/big, also where the result has
 // leading zeros, which must be kept (RFC 7296 §2.14).
 func TestMODPAgainstBig(t *testing.T) {
-	for _, k := range []KE{KE_MODP_1536, KE_MODP_2048, KE_MODP_3072, KE_MODP_4096, KE_MODP_6144, KE_MODP_8192} {
+	for _, k := range []KE{KE_MODP_768, KE_MODP_1024, KE_MODP_1536, KE_MODP_2048, KE_MODP_3072, KE_MODP_4096, KE_MODP_6144, KE_MODP_8192} {
 		p := bigPrime(t, k)
 		for _, private := range [][]byte{{1}, {3}, pattern(0x11, k.modp().exponent), pattern(0, 17)} {
 			e := new(big.Int).SetBytes(private)
@@ -191,7 +193,7 @@ func TestPeerRefused(t *testing.T) {
 }
 
 func TestKeyNotBuilt(t *testing.T) {
-	for _, k := range []KE{KE_NONE, KE_MODP_768, KE_MODP_1024, 99} {
+	for _, k := range []KE{KE_NONE, 22, 99} {
 		if _, err := GenerateKey(k); err == nil || !strings.Contains(err.Error(), "is not built") || k.Built() {
 			t.Errorf("GenerateKey(%v): %v", k, err)
 		}

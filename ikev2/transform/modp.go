@@ -9,7 +9,7 @@ import (
 	"filippo.io/bigmod"
 )
 
-// group is one MODP group of RFC 3526; the generator of all is 2.
+// group is one MODP group of RFC 2409 or RFC 3526; the generator of all is 2.
 type group struct {
 	prime    string // hexadecimal
 	exponent int    // octets of a private exponent
@@ -21,6 +21,10 @@ type group struct {
 // exponents give nothing away.
 func (k KE) modp() *group {
 	switch k {
+	case KE_MODP_768:
+		return &group{primeMODP768, 160 / 8}
+	case KE_MODP_1024:
+		return &group{primeMODP1024, 160 / 8}
 	case KE_MODP_1536:
 		return &group{primeMODP1536, 240 / 8}
 	case KE_MODP_2048:

@@ -1,8 +1,17 @@
 package transform
 
-// The primes of RFC 3526 §2 to §7, in hexadecimal. Each is
+// The primes of RFC 2409 §6.1 and §6.2 and of RFC 3526 §2 to §7, in hexadecimal. Each is
 // 2^n − 2^(n−64) − 1 + 2^64·(⌊2^(n−130)·π⌋ + k); a test computes them from that.
 const (
+	primeMODP768 = "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74" +
+		"020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f1437" +
+		"4fe1356d6d51c245e485b576625e7ec6f44c42e9a63a3620ffffffffffffffff"
+
+	primeMODP1024 = "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74" +
+		"020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f1437" +
+		"4fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed" +
+		"ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff"
+
 	primeMODP1536 = "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74" +
 		"020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f1437" +
 		"4fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed" +

@@ -40,7 +40,7 @@ func (e ENCR) UsableForIKE() bool {
 // Built says whether NewCipher can make the cipher.
 func (e ENCR) Built() bool {
 	switch e {
-	case ENCR_NULL, ENCR_3DES, ENCR_AES_CBC, ENCR_AES_CTR,
+	case ENCR_NULL, ENCR_DES, ENCR_3DES, ENCR_AES_CBC, ENCR_AES_CTR,
 		ENCR_AES_CCM_8, ENCR_AES_CCM_12, ENCR_AES_CCM_16, ENCR_AES_GCM_8, ENCR_AES_GCM_12, ENCR_AES_GCM_16,
 		ENCR_NULL_AUTH_AES_GMAC, ENCR_CHACHA20_POLY1305:
 		return true

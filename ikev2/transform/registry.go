@@ -10,12 +10,12 @@
 // Built are AES-CBC (RFC 3602), AES-CTR (RFC 3686, RFC 5930), AES-GCM with an ICV
 // of 16, 12 or 8 octets (RFC 4106, RFC 5282), AES-CCM (RFC 4309, RFC 5282),
 // ChaCha20-Poly1305 (RFC 7634), AES-GMAC (RFC 4543), the three that have an implicit
-// IV (RFC 8750), ENCR_NULL (RFC 2410) and 3DES (RFC 2451); HMAC with
+// IV (RFC 8750), ENCR_NULL (RFC 2410), 3DES (RFC 2451) and DES (RFC 2405); HMAC with
 // MD5 (RFC 2403), SHA-1 (RFC 2404) and SHA-2 (RFC 4868), AES-XCBC (RFC 3566,
 // RFC 4434) and AES-CMAC (RFC 4494, RFC 4615), as PRF and as integrity algorithm;
-// the MODP groups of RFC 3526, the ECP groups of RFC 5903, Curve25519
-// and Curve448 (RFC 8031). 3DES, MD5, SHA-1 and the group of 1536 bits are weak and for old
-// peers alone; 3DES is the one whose time depends on secrets. The other numbers of the registries have names only, so
+// the MODP groups of RFC 2409 and RFC 3526, the ECP groups of RFC 5903, Curve25519
+// and Curve448 (RFC 8031). DES, 3DES, MD5, SHA-1 and the groups of 768, 1024 and 1536 bits
+// are weak and for old peers alone; the time of DES and 3DES depends on secrets. The other numbers of the registries have names only, so
 // that what a peer offers can be printed; Built tells them apart.
 package transform
 

@@ -134,7 +134,7 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%v is built", p)
 		}
 	}
-	if ENCR_DES.Built() || !ENCR_AES_GCM_16.Built() || !PRF_HMAC_SHA1.Built() || !KE_ECP_521.Built() {
+	if ENCR(4).Built() || !ENCR_DES.Built() || !ENCR_AES_GCM_16.Built() || !PRF_HMAC_SHA1.Built() || !KE_ECP_521.Built() {
 		t.Error("Built disagrees with what is built")
 	}
 }

@@ -21,6 +21,7 @@ import (
 // published any.
 var vectorsOf = map[string]string{
 	"ENCR_NULL":                  "TestIntegrityVectors", // nothing but the integrity algorithm
+	"ENCR_DES":                   "TestDESVectors",       // FIPS 81
 	"ENCR_3DES":                  "Test3DESVector",       // SP 800-67
 	"ENCR_AES_CBC":               "TestCBCVectors",       // RFC 3602
 	"ENCR_AES_CTR":               "TestCTRVectors",       // RFC 3686
@@ -52,7 +53,9 @@ var vectorsOf = map[string]string{
 	"AUTH_AES_XCBC_96":       "TestXCBCVectors",    // RFC 3566
 	"AUTH_AES_CMAC_96":       "TestCMACWycheproof", // Wycheproof
 
-	"MODP_1536":  "TestMODPAgainstBig", // math/big; the primes are computed from pi (TestPrimes)
+	"MODP_768":   "TestMODPAgainstBig", // math/big; the primes are computed from pi (TestPrimes)
+	"MODP_1024":  "TestMODPAgainstBig",
+	"MODP_1536":  "TestMODPAgainstBig",
 	"MODP_2048":  "TestMODPAgainstBig",
 	"MODP_3072":  "TestMODPAgainstBig",
 	"MODP_4096":  "TestMODPAgainstBig",

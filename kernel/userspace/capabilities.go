@@ -16,9 +16,7 @@ var capabilities = kernel.Capabilities{
 		transform.ENCR_AES_GCM_16_IIV, transform.ENCR_CHACHA20_POLY1305_IIV, transform.ENCR_AES_CCM_8_IIV,
 		transform.ENCR_NULL_AUTH_AES_GMAC,
 		transform.ENCR_AES_CCM_16, transform.ENCR_AES_CCM_12, transform.ENCR_AES_CCM_8,
-		transform.ENCR_AES_CBC, transform.ENCR_AES_CTR, transform.ENCR_3DES, transform.ENCR_NULL,
-		transform.ENCR_NULL_AUTH_AES_GMAC,
-		transform.ENCR_AES_GCM_16_IIV, transform.ENCR_CHACHA20_POLY1305_IIV, transform.ENCR_AES_CCM_8_IIV,
+		transform.ENCR_AES_CBC, transform.ENCR_AES_CTR, transform.ENCR_3DES, transform.ENCR_DES, transform.ENCR_NULL,
 	},
 	Integ: []transform.INTEG{
 		transform.AUTH_NONE, transform.AUTH_HMAC_SHA2_256_128, transform.AUTH_HMAC_SHA2_384_192,

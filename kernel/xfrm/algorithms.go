@@ -16,8 +16,8 @@ type cipher struct {
 	keys []int  // octets that a key may have, salt included
 }
 
-// ciphers are the transforms that are offered: none that RFC 8221 §5 forbids. 3DES
-// and HMAC-MD5 are for old peers, where an operator names them.
+// ciphers are the transforms that are offered. DES, 3DES and HMAC-MD5 are for old
+// peers, where an operator names them.
 var ciphers = [...]cipher{
 	{transform.ENCR_AES_GCM_16, "rfc4106(gcm(aes))", 128, []int{20, 28, 36}},
 	{transform.ENCR_AES_GCM_12, "rfc4106(gcm(aes))", 96, []int{20, 28, 36}},
@@ -30,6 +30,7 @@ var ciphers = [...]cipher{
 	{transform.ENCR_AES_CBC, "cbc(aes)", 0, []int{16, 24, 32}},
 	{transform.ENCR_AES_CTR, "rfc3686(ctr(aes))", 0, []int{20, 28, 36}},
 	{transform.ENCR_3DES, "cbc(des3_ede)", 0, []int{24}},
+	{transform.ENCR_DES, "cbc(des)", 0, []int{8}},
 	{transform.ENCR_NULL, "ecb(cipher_null)", 0, []int{0}},
 }
 

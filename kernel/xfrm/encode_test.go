@@ -280,7 +280,7 @@ func TestRefusedSAs(t *testing.T) {
 		{func(sa *kernel.SA) { sa.Replay = maxWindow + 1 }, kernel.ErrUnsupported},
 		{func(sa *kernel.SA) { sa.Direction, sa.ESN = kernel.In, true }, kernel.ErrUnsupported},
 		{func(sa *kernel.SA) { sa.Selector.Src = netip.MustParsePrefix("10.0.0.1/24") }, plain},
-		{func(sa *kernel.SA) { sa.Encr = transform.ENCR_DES }, kernel.ErrUnsupported},
+		{func(sa *kernel.SA) { sa.Encr = transform.ENCR(4) }, kernel.ErrUnsupported},
 		{func(sa *kernel.SA) { sa.EncrKey = key16 }, plain},
 		{func(sa *kernel.SA) { sa.Integ = transform.AUTH_HMAC_SHA2_256_128 }, plain},
 		{func(sa *kernel.SA) { sa.Encr, sa.EncrKey = transform.ENCR_AES_CBC, key16 }, kernel.ErrUnsupported},
