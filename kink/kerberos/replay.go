@@ -23,11 +23,12 @@ type replayCache struct {
 	most    int
 	mu      sync.Mutex
 	slots   map[int64]map[replayKey]string // minute → entry → client
+	latest  map[int64]time.Time            // minute → the last ctime in it
 	clients map[string]int
 	count   int
 	start   time.Time // authenticators before this time are refused
-	// forgot is where the entries end that a sweep has dropped, by the peers' clock: a
-	// clock that was ahead and is right again must not have them accepted once more.
+	// forgot is just after the last entry that a sweep has dropped, by the peers' clock:
+	// a clock that was ahead and is right again must not have one accepted once more.
 	forgot time.Time
 }
 
@@ -38,7 +39,7 @@ const replaySlot = time.Minute
 func newReplayCache(skew time.Duration, most int, start time.Time) *replayCache {
 	return &replayCache{
 		skew: skew, most: most, start: start,
-		slots: make(map[int64]map[replayKey]string), clients: make(map[string]int),
+		slots: make(map[int64]map[replayKey]string), latest: make(map[int64]time.Time), clients: make(map[string]int),
 	}
 }
 
@@ -80,6 +81,9 @@ func (c *replayCache) insert(now, at time.Time, offset time.Duration, client str
 		c.slots[slot] = make(map[replayKey]string)
 	}
 	c.slots[slot][key] = client
+	if c.latest[slot].Before(at) {
+		c.latest[slot] = at
+	}
 	c.clients[client]++
 	c.count++
 	return nil
@@ -114,10 +118,11 @@ func (c *replayCache) sweep(now time.Time) {
 			}
 		}
 		c.count -= len(entries)
-		delete(c.slots, slot)
-		if end := time.Unix((slot+1)*int64(replaySlot/time.Second), 0); c.forgot.Before(end) {
+		if end := c.latest[slot].Add(time.Microsecond); c.forgot.Before(end) {
 			c.forgot = end
 		}
+		delete(c.slots, slot)
+		delete(c.latest, slot)
 	}
 }
 
@@ -188,6 +193,7 @@ func (c *replayCache) load(now time.Time, octets []byte) error {
 		if c.slots[slot] == nil {
 			c.slots[slot] = make(map[replayKey]string)
 		}
+		c.latest[slot] = time.Unix((slot+1)*int64(replaySlot/time.Second), 0) // of any of them
 		if _, have := c.slots[slot][key]; !have {
 			c.slots[slot][key] = client
 			c.clients[client]++
