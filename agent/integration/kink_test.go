@@ -160,7 +160,7 @@ func pairs(s agent.Status, mirrored bool) map[string]agent.KINKChild {
 func (p *kinkPair) agree(t *testing.T) map[string]agent.KINKChild {
 	t.Helper()
 	var left, right map[string]agent.KINKChild
-	waitFor(t, 20*time.Second, "both ends to agree on their SAs", func() bool {
+	waitFor(t, 60*time.Second, "both ends to agree on their SAs", func() bool {
 		left, right = pairs(p.a.status(), false), pairs(p.b.status(), true)
 		if len(left) == 0 || len(left) != len(right) {
 			return false
