@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -44,15 +45,24 @@ func (w *wire) carry(d *fake.Datagram) {
 	}
 }
 
-// freePort finds a UDP port that is free on an address.
+// freePort finds a port of an address that neither UDP nor TCP uses. It is below those
+// that the system gives to other tests' connections meanwhile.
 func freePort(t *testing.T, addr netip.Addr) uint16 {
 	t.Helper()
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		at := netip.AddrPortFrom(addr, uint16(10000+rand.IntN(20000)))
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			continue
+		}
+		c.Close()
+		if l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at)); err == nil {
+			l.Close()
+			return at.Port()
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	t.Fatalf("no port of %v is free for UDP and TCP", addr)
+	return 0
 }
 
 // newPair makes two hosts whose configurations name each other.

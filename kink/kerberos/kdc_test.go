@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -85,13 +86,14 @@ func findTool(name string) (string, error) {
 	return exec.LookPath("/usr/sbin/" + name)
 }
 
-// freePort is a port of loopback that neither UDP nor TCP uses.
+// freePort is a port of loopback that neither UDP nor TCP uses. It is below those that
+// the system gives to other tests' connections meanwhile.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+	for range 100 {
+		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", 10000+mathrand.IntN(20000)))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		pc, err := net.ListenPacket("udp4", l.Addr().String())
 		l.Close()

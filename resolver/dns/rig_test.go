@@ -2,8 +2,10 @@ package dns
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -50,10 +52,11 @@ func newZone(t testing.TB, host string, records ...string) *zone {
 // bindBoth finds a port that is free on UDP and TCP.
 func bindBoth(t testing.TB, host string) (net.PacketConn, net.Listener) {
 	t.Helper()
-	for range 20 {
-		pc, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
+	for range 100 {
+		// Below those that the system gives to other tests' connections meanwhile.
+		pc, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(10000+rand.IntN(20000))))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		l, err := net.Listen("tcp", pc.LocalAddr().String())
 		if err == nil {
