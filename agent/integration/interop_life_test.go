@@ -207,10 +207,14 @@ func TestInteropNAT(t *testing.T) {
 			if s := p.r.status().IKESAs[0]; !s.NATLocal {
 				t.Errorf("racoon2 does not know that it is behind a NAT: %+v", s)
 			}
-			for _, what := range [][]string{{"--rekey", "--child", "net"}, {"--rekey", "--ike", "peer"}} {
-				p.s.swanctl(what...)
-				ping(t, p.left, p.left.inner, p.right.inner, 10*time.Second)
-			}
+			p.pingWhile(func() {
+				child := p.established()[0].Children[0].SPIIn
+				p.s.swanctl("--rekey", "--child", "net")
+				p.rekeyed(t, child)
+				own := ownSPI(p.established()[0])
+				p.s.swanctl("--rekey", "--ike", "peer")
+				p.rekeyed(t, own)
+			}).want(t, 5*time.Second)
 			p.s.swanctl("--terminate", "--ike", "peer")
 			p.noSAs(t)
 		})
@@ -286,22 +290,24 @@ func TestInteropPFS(t *testing.T) {
 				s.IKE, s.ESP = "aes128gcm16-prfsha256-"+group, "aes128gcm16-"+group
 			})
 			ping(t, p.left, p.left.inner, p.right.inner, 30*time.Second)
-			for _, rekey := range []func(spi string){
-				func(string) { p.s.swanctl("--rekey", "--child", "net") },
-				func(spi string) { p.r.mustCtl("sa", "rekey", spi) },
-			} {
-				before := p.r.status().IKESAs[0].Children[0].SPIIn
-				rekey(before)
-				waitFor(t, 30*time.Second, "a new child with a key exchange", func() bool {
-					s := p.r.status()
-					if len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 {
-						return false
-					}
-					c := s.IKESAs[0].Children[0]
-					return c.SPIIn != before && c.KE != ""
-				})
-				ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
-			}
+			p.pingWhile(func() {
+				for _, rekey := range []func(spi string){
+					func(string) { p.s.swanctl("--rekey", "--child", "net") },
+					func(spi string) { p.r.mustCtl("sa", "rekey", spi) },
+				} {
+					before := p.r.status().IKESAs[0].Children[0].SPIIn
+					rekey(before)
+					waitFor(t, 30*time.Second, "a new child with a key exchange", func() bool {
+						s := p.r.status()
+						if len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 {
+							return false
+						}
+						c := s.IKESAs[0].Children[0]
+						return c.SPIIn != before && c.KE != ""
+					})
+				}
+			}).want(t, 5*time.Second)
+			ping(t, p.right, p.right.inner, p.left.inner, 10*time.Second)
 		})
 	}
 }

@@ -69,12 +69,15 @@ func mobikeMoves(t *testing.T, family string) {
 		ping(t, p.left, p.left.inner, p.right.inner, 20*time.Second)
 		first := p.r.status().IKESAs[0]
 		w := p.watch(t)
-		leave(t, p.left, p.left.outer, family)
-		outerRoute(t, p.right, p.left.net, second[0])
-		waitFor(t, 30*time.Second, "racoon2 to move to its other address", func() bool {
-			s := p.r.status()
-			return len(s.IKESAs) == 1 && strings.Contains(s.IKESAs[0].Local, second[0].String())
-		})
+		p.pingWhile(func() {
+			leave(t, p.left, p.left.outer, family)
+			outerRoute(t, p.right, p.left.net, second[0])
+			waitFor(t, 30*time.Second, "racoon2 to move to its other address", func() bool {
+				s := p.r.status()
+				return len(s.IKESAs) == 1 && strings.Contains(s.IKESAs[0].Local, second[0].String())
+			})
+			ping(t, p.left, p.left.inner, p.right.inner, 30*time.Second)
+		}).want(t, 45*time.Second)
 		p.moved(t, w, first.SPIi)
 	})
 	t.Run(family+" strongSwan moves", func(t *testing.T) {
@@ -83,12 +86,15 @@ func mobikeMoves(t *testing.T, family string) {
 		ping(t, p.right, p.right.inner, p.left.inner, 20*time.Second)
 		first := p.r.status().IKESAs[0]
 		w := p.watch(t)
-		leave(t, p.right, p.right.outer, family)
-		outerRoute(t, p.left, p.right.net, second[1])
-		waitFor(t, 30*time.Second, "racoon2 to see strongSwan at its other address", func() bool {
-			s := p.r.status()
-			return len(s.IKESAs) == 1 && strings.Contains(s.IKESAs[0].Peer, second[1].String())
-		})
+		p.pingWhile(func() {
+			leave(t, p.right, p.right.outer, family)
+			outerRoute(t, p.left, p.right.net, second[1])
+			waitFor(t, 30*time.Second, "racoon2 to see strongSwan at its other address", func() bool {
+				s := p.r.status()
+				return len(s.IKESAs) == 1 && strings.Contains(s.IKESAs[0].Peer, second[1].String())
+			})
+			ping(t, p.right, p.right.inner, p.left.inner, 30*time.Second)
+		}).want(t, 45*time.Second)
 		p.moved(t, w, first.SPIi)
 	})
 }

@@ -24,8 +24,8 @@ const (
 
 // reassembly puts fragments together where ESP or a selector needs the whole
 // packet: transport mode (RFC 4303 §3.3.4), policies for some ports (RFC 4301 §7)
-// and arriving SAs for some ports (§7.3). Fragments that overlap end their packet (RFC 5722). The zero
-// reassembly is ready.
+// and arriving SAs for some ports (§7.3). Fragments that overlap end their packet
+// (RFC 5722). The zero reassembly is ready.
 type reassembly struct {
 	mu      sync.Mutex
 	pending map[fragmentKey]*pieces
@@ -54,8 +54,8 @@ type piece struct {
 	data   []byte
 }
 
-// add takes a fragment, that came from an SA or leaves (0), and returns the whole packet when this was the last
-// one that it lacked.
+// add takes a fragment that came from an SA, or leaves (0), and returns the whole
+// packet when this was the last one that it lacked.
 func (r *reassembly) add(now time.Time, p *packet, from kernel.SPI) []byte {
 	key, header, offset, more, data := p.fragmentFields()
 	key.sa = from
